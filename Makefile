@@ -1,0 +1,40 @@
+# make lab      open the course in JupyterLab
+# make course   run every notebook from top to bottom and print a table
+# make test     run every test, notebooks included
+#
+# Each makes the environment .venv first if it is not there yet. With another Python:
+# make lab PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# constraints.txt is the exact set that the tests ran with, on Python 3.11. Other versions
+# of Python take the newest packages that requirements.txt allows.
+EXACT := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info[:2] == (3, 11)))')
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(EXACT)
+
+.PHONY: lab course test clean
+
+lab: $(VENV)/course
+	$(BIN)/jupyter lab
+
+course: $(VENV)/test
+	$(BIN)/python tools/run_notebooks.py
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/course: requirements.txt constraints.txt
+	@echo "Making the environment $(VENV) and installing the course's packages: some minutes."
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "the course needs Python 3.10 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/test: $(VENV)/course tests/requirements.txt
+	$(PIP) -r requirements.txt -r tests/requirements.txt
+	@touch $@
