@@ -158,7 +158,7 @@ def our_tensor(source, name, shape):
         pieces = [block.att.W_query, block.att.W_key, block.att.W_value]
         if pieces[0].bias is None and kind == "bias":
             return torch.zeros(shape)
-        return torch.cat([getattr(p, kind) for p in pieces]).T
+        return torch.cat([getattr(p, kind) for p in pieces]).t()
     name, kind = part.rsplit(".", 1)
     layer = {
         "attn.c_proj": block.att.out_proj,
@@ -169,7 +169,7 @@ def our_tensor(source, name, shape):
     }[name]
     if name.startswith("ln"):
         return {"weight": layer.scale, "bias": layer.shift}[kind]
-    return getattr(layer, kind).T
+    return getattr(layer, kind).t()
 
 
 SHAPES = [
@@ -316,7 +316,7 @@ def test_a_published_checkpoint_with_masks_loads_strictly():
 
 def test_strict_loading_still_refuses_unknown_and_missing_keys():
     state = small_model().state_dict()
-    with pytest.raises(RuntimeError, match="trf_blocks.0.att.maks"):
+    with pytest.raises(RuntimeError, match=r"trf_blocks\.0\.att\.maks"):
         small_model().load_state_dict({**state, "trf_blocks.0.att.maks": torch.ones(1)})
     del state["final_norm.scale"]
     with pytest.raises(RuntimeError, match=r"final_norm\.scale"):

@@ -1,0 +1,1199 @@
+"""What the chapters of this course built, for the chapters that come after.
+
+Generated from the notebooks by tools/export_previous_chapters.py. Don't edit it: change the
+notebook that a comment names and run the tool again.
+"""
+
+import difflib
+import json
+import os
+import pickle
+import re
+import shutil
+import warnings
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import regex
+import tiktoken
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+__all__ = [
+    "split_into_tokens",
+    "SimpleTokenizerV1",
+    "SimpleTokenizerV2",
+    "count_pairs",
+    "merge_pair",
+    "GPT2_SPLIT",
+    "is_visible",
+    "visible_characters",
+    "VISIBLE",
+    "BYTE_TO_ID",
+    "train_merges",
+    "merge_piece",
+    "token_table",
+    "split_at_special",
+    "BPEEncoder",
+    "merges_to_lines",
+    "merges_from_lines",
+    "write_atomically",
+    "read_bpe_file",
+    "BPETokenizer",
+    "GPTDatasetV1",
+    "create_dataloader_v1",
+    "SelfAttention_v1",
+    "SelfAttention_v2",
+    "causal_mask",
+    "SkipsSavedMask",
+    "check_attention_input",
+    "CausalAttention",
+    "MultiHeadAttentionWrapper",
+    "check_heads",
+    "MultiHeadAttention",
+    "attention_weights",
+    "GPT_CONFIG_124M",
+    "check_config",
+    "LayerNorm",
+    "GELU",
+    "FeedForward",
+    "TransformerBlock",
+    "check_token_ids",
+    "GPTModel",
+    "generate_text_simple",
+    "text_to_token_ids",
+    "token_ids_to_text",
+    "calc_loss_batch",
+    "calc_loss_loader",
+    "evaluate_model",
+    "generate_and_print_sample",
+    "train_model_simple",
+    "plot_losses",
+    "softmax_with_temperature",
+    "keep_top_k",
+    "generate",
+    "write_whole_or_not",
+    "check_plain",
+    "CHECKPOINT_KEYS",
+    "save_checkpoint",
+    "read_plain_file",
+    "fitting_weights",
+    "load_checkpoint",
+]
+
+
+# course/vocabulary.py: tiktoken's vocabulary, offline
+
+
+def offer_vocabulary_to_tiktoken(folder):
+    """Put `folder`'s `vocab.bpe` and `encoder.json` where tiktoken looks before it downloads.
+
+    tiktoken keeps a downloaded file in its cache folder, under the SHA-1 of the address, and
+    verifies its content at every use. A cache folder that can't be written is left alone and a
+    temporary one takes its place. Without the two files nothing happens: tiktoken downloads.
+    """
+    import filecmp
+    import hashlib
+    import os
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    default = Path(tempfile.gettempdir()) / "data-gym-cache"
+    cache = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR") or default
+    address = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+    for source in [Path(folder) / "vocab.bpe", Path(folder) / "encoder.json"]:
+        name = hashlib.sha1((address + source.name).encode()).hexdigest()
+        target = Path(cache) / name
+        if not source.exists() or (target.exists() and filecmp.cmp(source, target, shallow=False)):
+            continue
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f"{name}.{os.getpid()}.part")
+            shutil.copyfile(source, part)
+            os.replace(part, target)
+        except OSError:
+            os.environ["TIKTOKEN_CACHE_DIR"] = tempfile.mkdtemp(prefix="tiktoken-")
+            return offer_vocabulary_to_tiktoken(folder)
+
+
+offer_vocabulary_to_tiktoken(Path(__file__).resolve().parent / "course" / "gpt2-bpe")
+
+
+# ch02, section 2.2 Tokenizing text
+
+
+def split_into_tokens(text):
+    """Words, punctuation marks and double dashes of `text`, in order, without white space."""
+    pieces = re.split(r"([,.:;?_!\"()']|--|\s)", text)
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
+# ch02, section 2.3 Converting tokens into token IDs
+
+
+class SimpleTokenizerV1:
+    """Word-level tokenizer over a fixed vocabulary, a dictionary {token: id}.
+
+    White space isn't kept: `decode(encode(text))` has the words and marks of `text` with its
+    own spacing. `encode` raises ValueError for a word, `decode` for an id, that it lacks.
+    """
+
+    def __init__(self, vocab):
+        self.token_to_id = vocab
+        self.id_to_token = {token_id: token for token, token_id in vocab.items()}
+
+    def encode(self, text):
+        """Text -> list of ids."""
+        tokens = split_into_tokens(text)
+        for token in tokens:
+            if token not in self.token_to_id:
+                raise ValueError(
+                    f"{token!r} is not among the {len(self.token_to_id)} tokens of the "
+                    "vocabulary: leave it out, or use SimpleTokenizerV2, which has <|unk|>"
+                )
+        return [self.token_to_id[token] for token in tokens]
+
+    def decode(self, ids):
+        """Ids -> text."""
+        for token_id in ids:
+            if token_id not in self.id_to_token:
+                raise ValueError(
+                    f"token id {token_id} is not in the vocabulary of "
+                    f"{len(self.id_to_token)} tokens: was another tokenizer used?"
+                )
+        text = " ".join(self.id_to_token[token_id] for token_id in ids)
+        return re.sub(r"\s+(?=[,.:;?!\"()'])", "", text)
+
+
+# ch02, section 2.4 Adding special context tokens
+
+
+class SimpleTokenizerV2(SimpleTokenizerV1):
+    """Like SimpleTokenizerV1, but unknown words become `<|unk|>`.
+
+    The vocabulary must contain `<|unk|>`, else ValueError. `<|endoftext|>` is a token when
+    white space or punctuation stands on both sides.
+    """
+
+    def __init__(self, vocab):
+        if "<|unk|>" not in vocab:
+            raise ValueError(
+                f"the vocabulary of {len(vocab)} tokens has no '<|unk|>', which stands for "
+                "unknown words: add it, for example vocab['<|unk|>'] = len(vocab)"
+            )
+        super().__init__(vocab)
+
+    def encode(self, text):
+        """Text -> list of ids."""
+        unknown = self.token_to_id["<|unk|>"]
+        return [self.token_to_id.get(token, unknown) for token in split_into_tokens(text)]
+
+
+# ch02, section 2.5 Byte pair encoding
+
+
+def count_pairs(pieces):
+    """How often each pair of neighbours occurs in `pieces`, a list of (ids, occurrences)."""
+    counts = Counter()
+    for ids, occurrences in pieces:
+        for pair in pairwise(ids):
+            counts[pair] += occurrences
+    return counts
+
+
+def merge_pair(ids, pair, new_id):
+    """`ids` with each occurrence of `pair` replaced by `new_id`, from left to right."""
+    merged, i = [], 0
+    while i < len(ids):
+        if i + 1 < len(ids) and (ids[i], ids[i + 1]) == pair:
+            merged.append(new_id)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
+    return merged
+
+
+GPT2_SPLIT = regex.compile(
+    r"'(?:s|t|re|ve|m|ll|d)"
+    r"| ?\p{L}+"
+    r"| ?\p{N}+"
+    r"| ?[^\s\p{L}\p{N}]+"
+    r"|\s+(?!\S)"
+    r"|\s+"
+)
+
+
+def is_visible(byte):
+    """Whether GPT-2's files write `byte` as the character with its number."""
+    return chr(byte).isprintable() and byte != ord(" ")
+
+
+def visible_characters():
+    """GPT-2's spelling {byte: character}, in the order of the token ids 0 to 255."""
+    hidden = [byte for byte in range(256) if not is_visible(byte)]
+    visible = {byte: chr(byte) for byte in range(256) if is_visible(byte)}
+    return visible | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
+
+
+VISIBLE = visible_characters()
+BYTE_TO_ID = {byte: token_id for token_id, byte in enumerate(VISIBLE)}
+
+
+def train_merges(text, number):
+    """The first `number` merges of byte pair encoding on `text`, as a list of (id, id).
+
+    Of equally frequent pairs the one with the smaller ids comes first. The list is shorter
+    when no pair is left. Byte-level BPE as in Radford et al. 2019, section 2.2.
+    """
+    pieces = [
+        ([BYTE_TO_ID[byte] for byte in piece.encode("utf-8")], occurrences)
+        for piece, occurrences in Counter(GPT2_SPLIT.findall(text)).items()
+    ]
+    merges = []
+    while len(merges) < number:
+        counts = count_pairs(pieces)
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        new_id = 256 + len(merges)
+        pieces = [(merge_pair(ids, best, new_id), n) for ids, n in pieces]
+        merges.append(best)
+    return merges
+
+
+def merge_piece(ids, merges):
+    """Apply `merges`, {pair: new id}, to the ids of a piece, lowest new id first."""
+    while len(ids) > 1:
+        first = min(pairwise(ids), key=lambda pair: merges.get(pair, float("inf")))
+        if first not in merges:
+            break
+        ids = merge_pair(ids, first, merges[first])
+    return ids
+
+
+def token_table(merges):
+    """The bytes of each token: the 256 single bytes, then one entry per merge."""
+    table = [bytes([byte]) for byte in VISIBLE]
+    for left, right in merges:
+        table.append(table[left] + table[right])
+    return table
+
+
+def split_at_special(text, special_tokens, allowed):
+    """Split into texts (even places) and special tokens (odd places).
+
+    Raises ValueError for a special token that is not in `allowed`, a set or "all".
+    """
+    if not special_tokens:
+        return [text]
+    longest_first = sorted(special_tokens, key=len, reverse=True)
+    parts = re.split(f"({'|'.join(map(re.escape, longest_first))})", text)
+    for token in parts[1::2]:
+        if allowed != "all" and token not in allowed:
+            raise ValueError(
+                f"the text contains the special token {token!r}, which is not allowed: pass "
+                f"allowed_special={{{token!r}}} to encode it as one token, or take it out "
+                "of the text"
+            )
+    return parts
+
+
+class BPEEncoder:
+    """Byte pair encoding with given merges, a list of (id, id), and special tokens.
+
+    Ids: 0-255 the bytes in GPT-2's order, then the merges, then the special tokens.
+    `decode(encode(text)) == text` for every text; a lone surrogate becomes U+FFFD.
+    """
+
+    def __init__(self, merges, special_tokens=("<|endoftext|>",)):
+        self.table = token_table(merges)
+        self.merges = {pair: 256 + i for i, pair in enumerate(merges)}
+        self.special_tokens = {t: len(self.table) + i for i, t in enumerate(special_tokens)}
+        self.table += [token.encode("utf-8") for token in special_tokens]
+        self.n_vocab = len(self.table)
+        self.cache = {}
+
+    def encode(self, text, allowed_special=frozenset()):
+        """Text -> list of ids; ValueError for special tokens not in `allowed_special`."""
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        ids = []
+        for i, part in enumerate(split_at_special(text, self.special_tokens, allowed_special)):
+            if i % 2 == 1:
+                ids.append(self.special_tokens[part])
+                continue
+            for piece in GPT2_SPLIT.findall(part):
+                if piece not in self.cache:
+                    bytes_ids = [BYTE_TO_ID[byte] for byte in piece.encode("utf-8")]
+                    self.cache[piece] = merge_piece(bytes_ids, self.merges)
+                ids.extend(self.cache[piece])
+        return ids
+
+    def decode(self, ids):
+        """Ids -> text; bytes that aren't UTF-8 become U+FFFD, ids out of range ValueError."""
+        for i in ids:
+            if not 0 <= i < self.n_vocab:
+                raise ValueError(f"token id {i} is not in 0 to {self.n_vocab - 1}")
+        return b"".join(self.table[i] for i in ids).decode("utf-8", errors="replace")
+
+
+def merges_to_lines(merges):
+    """Merges in the spelling of GPT-2's `vocab.bpe`: "Ġ t", "h e", ..."""
+    names = list(VISIBLE.values())
+    for left, right in merges:
+        names.append(names[left] + names[right])
+    return [f"{names[left]} {names[right]}" for left, right in merges]
+
+
+def merges_from_lines(lines):
+    """The inverse of `merges_to_lines`; ValueError names a line that can't be right."""
+    ids = {name: token_id for token_id, name in enumerate(VISIBLE.values())}
+    merges = []
+    for number, line in enumerate(lines):
+        parts = line.split(" ") if isinstance(line, str) else []
+        if len(parts) != 2 or not all(part in ids for part in parts):
+            raise ValueError(
+                f"merge {number}, {line!r}, is not two tokens that exist before it, "
+                "with one space between them"
+            )
+        if "".join(parts) in ids:
+            raise ValueError(f"merge {number}, {line!r}, makes a token that exists already")
+        ids["".join(parts)] = len(ids)
+        merges.append((ids[parts[0]], ids[parts[1]]))
+    return merges
+
+
+def write_atomically(path, text):
+    """Write `text` to `path`, UTF-8; when that fails, an older file at `path` is untouched."""
+    part = Path(f"{path}.{os.getpid()}.part")
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_bpe_file(path):
+    """The (merges, special tokens) of a saved tokenizer; ValueError if it is damaged."""
+    try:
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(saved, dict) or saved.get("format") != "byte-level BPE, version 1":
+            raise ValueError("it has no 'format': 'byte-level BPE, version 1'")
+        special_tokens = saved.get("special_tokens")
+        if not isinstance(saved.get("merges"), list) or not isinstance(special_tokens, list):
+            raise ValueError("it needs two lists, 'merges' and 'special_tokens'")
+        if not all(isinstance(token, str) and token for token in special_tokens):
+            raise ValueError(f"special_tokens must be texts, not {special_tokens}")
+        return merges_from_lines(saved["merges"]), special_tokens
+    except ValueError as error:
+        raise ValueError(
+            f"{Path(path).name} is not a tokenizer written by BPETokenizer.save, or it is damaged "
+            f"({error}): save it again or take a backup"
+        ) from error
+
+
+class BPETokenizer(BPEEncoder):
+    """Byte pair encoding that can be trained, saved, loaded, or taken from GPT-2's files."""
+
+    @classmethod
+    def train(cls, text, vocab_size):
+        """Learn `vocab_size` tokens from `text`: 256 bytes, merges, and <|endoftext|>.
+
+        The vocabulary is smaller when `text` has too few pairs. See `train_merges`.
+        """
+        if vocab_size < 257:
+            raise ValueError(
+                f"vocab_size ({vocab_size}) must be at least 257: 256 bytes and <|endoftext|>"
+            )
+        texts = split_at_special(text, ["<|endoftext|>"], allowed="all")[::2]
+        return cls(train_merges("\n".join(texts), vocab_size - 257))
+
+    @classmethod
+    def from_gpt2(cls, folder):
+        """GPT-2's tokenizer from the file `vocab.bpe` in `folder`."""
+        lines = (Path(folder) / "vocab.bpe").read_text(encoding="utf-8").splitlines()
+        return cls(merges_from_lines(lines[1:]))  # the first line is "#version: 0.2"
+
+    def save(self, path):
+        """Write the tokenizer as JSON, wholly or not at all."""
+        saved = {
+            "format": "byte-level BPE, version 1",
+            "special_tokens": list(self.special_tokens),
+            "merges": merges_to_lines(self.merges),
+        }
+        write_atomically(path, json.dumps(saved, ensure_ascii=False, indent=1))
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote; ValueError says what is wrong with a damaged file."""
+        return cls(*read_bpe_file(path))
+
+
+# ch02, section 2.6 Data sampling with a sliding window
+
+
+class GPTDatasetV1(Dataset):
+    """Windows of `max_length` token ids of `txt`, one starting every `stride` tokens.
+
+    Item i is `(input_ids, target_ids)`, two LongTensors (max_length,); the targets are the
+    inputs moved on by one token. ValueError for a text that is shorter than one window.
+    """
+
+    def __init__(self, txt, tokenizer, max_length, stride):
+        if max_length < 1 or stride < 1:
+            raise ValueError(f"max_length ({max_length}) and stride ({stride}) must be >= 1")
+        ids = tokenizer.encode(txt, allowed_special={"<|endoftext|>"})
+        if len(ids) <= max_length:
+            raise ValueError(
+                f"the text has {len(ids)} tokens, but a window of max_length={max_length} "
+                f"and its target need {max_length + 1}: use a longer text or a smaller "
+                "max_length"
+            )
+        self.token_ids = torch.tensor(ids)
+        self.max_length = max_length
+        self.starts = range(0, len(ids) - max_length, stride)
+
+    def __len__(self):
+        return len(self.starts)
+
+    def __getitem__(self, i):
+        start = self.starts[i]
+        end = start + self.max_length
+        return self.token_ids[start:end], self.token_ids[start + 1 : end + 1]
+
+
+def create_dataloader_v1(
+    txt, batch_size=4, max_length=256, stride=128, shuffle=True, drop_last=True, num_workers=0
+):
+    """Batches `(inputs, targets)` of GPT-2 token ids, LongTensors (batch_size, max_length).
+
+    ValueError for a text shorter than one window, and when there would be no batch at all.
+    """
+    dataset = GPTDatasetV1(txt, tiktoken.get_encoding("gpt2"), max_length, stride)
+    if drop_last and len(dataset) < batch_size:
+        raise ValueError(
+            f"the loader would be empty: {len(dataset)} windows do not fill a batch of "
+            f"{batch_size}, and drop_last=True drops the rest. Use a smaller batch_size, a "
+            "smaller stride, a longer text or drop_last=False"
+        )
+    return DataLoader(dataset, batch_size, shuffle, drop_last=drop_last, num_workers=num_workers)
+
+
+# ch03, section 3.4.2 A compact self-attention class
+
+
+class SelfAttention_v1(nn.Module):
+    """Self-attention for one text, with bare matrices: (T, d_in) -> (T, d_out).
+
+    Scaled dot-product attention, Vaswani et al. 2017, section 3.2.1; no mask.
+    """
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.W_query = nn.Parameter(torch.rand(d_in, d_out))
+        self.W_key = nn.Parameter(torch.rand(d_in, d_out))
+        self.W_value = nn.Parameter(torch.rand(d_in, d_out))
+
+    def forward(self, x):
+        queries = x @ self.W_query  # (T, d_out)
+        keys = x @ self.W_key
+        values = x @ self.W_value
+        scores = queries @ keys.T  # (T, T)
+        weights = torch.softmax(scores / keys.shape[-1] ** 0.5, dim=-1)
+        return weights @ values  # (T, d_out)
+
+
+class SelfAttention_v2(nn.Module):
+    """Self-attention for one text, with nn.Linear: (T, d_in) -> (T, d_out); no mask."""
+
+    def __init__(self, d_in, d_out, qkv_bias=False):
+        super().__init__()
+        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
+
+    def forward(self, x):
+        queries = self.W_query(x)  # (T, d_out)
+        keys = self.W_key(x)
+        values = self.W_value(x)
+        scores = queries @ keys.T  # (T, T)
+        weights = torch.softmax(scores / keys.shape[-1] ** 0.5, dim=-1)
+        return weights @ values  # (T, d_out)
+
+
+# ch03, section 3.5.1 Causal mask
+
+
+def causal_mask(context_length):
+    """Booleans (T, T) with T = context_length, True above the diagonal.
+
+    True means hidden: the query of this row must not see the key of this column.
+    """
+    return torch.ones(context_length, context_length, dtype=torch.bool).triu(diagonal=1)
+
+
+# ch03, section 3.5.3 A compact causal attention class
+
+
+class SkipsSavedMask(nn.Module):
+    """A module that ignores an entry `mask` of a state_dict it loads.
+
+    Older checkpoints hold the causal mask, which our layers build anew. The state_dict
+    itself is not changed.
+    """
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        mask = prefix + "mask"
+        kept = {key: value for key, value in state_dict.items() if key != mask}
+        super()._load_from_state_dict(kept, prefix, *args)
+
+
+def check_attention_input(x, context_length):
+    """Raise ValueError unless `x` is (B, T, C) with T of at most `context_length`."""
+    if x.dim() != 3:
+        raise ValueError(
+            f"x must be (batch, tokens, channels), got {tuple(x.shape)}; "
+            "a single text (tokens, channels) needs x.unsqueeze(0)"
+        )
+    if x.shape[1] > context_length:
+        raise ValueError(
+            f"{x.shape[1]} tokens do not fit into the context of {context_length}: "
+            "shorten the text or build the layer with a larger context_length"
+        )
+
+
+class CausalAttention(SkipsSavedMask):
+    """One head of causal self-attention: (B, T, d_in) -> (B, T, d_out).
+
+    A token attends to itself and to earlier ones. Dropout falls on the weights.
+    ValueError when `x` is not (B, T, C) or T is above `context_length`.
+    """
+
+    def __init__(self, d_in, d_out, context_length, dropout, qkv_bias=False):
+        super().__init__()
+        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("mask", causal_mask(context_length), persistent=False)
+
+    def forward(self, x):
+        check_attention_input(x, len(self.mask))
+        T = x.shape[1]
+        queries = self.W_query(x)  # (B, T, d_out)
+        keys = self.W_key(x)
+        values = self.W_value(x)
+
+        scores = queries @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5  # (B, T, T)
+        scores = scores.masked_fill(self.mask[:T, :T], float("-inf"))
+        weights = self.dropout(torch.softmax(scores, dim=-1))
+        return weights @ values  # (B, T, d_out)
+
+
+# ch03, section 3.6.1 Stacking single-head layers
+
+
+class MultiHeadAttentionWrapper(nn.Module):
+    """`num_heads` separate causal heads: (B, T, d_in) -> (B, T, num_heads * d_out).
+
+    `d_out` is the size of ONE head. `heads` is the list of CausalAttention layers.
+    """
+
+    def __init__(self, d_in, d_out, context_length, dropout, num_heads, qkv_bias=False):
+        super().__init__()
+        self.heads = nn.ModuleList(
+            CausalAttention(d_in, d_out, context_length, dropout, qkv_bias)
+            for _ in range(num_heads)
+        )
+
+    def forward(self, x):
+        return torch.cat([head(x) for head in self.heads], dim=-1)
+
+
+# ch03, section 3.6.2 Multi-head attention with weight splits
+
+
+def check_heads(d_out, num_heads):
+    """Raise ValueError unless `num_heads` equal parts make up `d_out` channels."""
+    if num_heads < 1 or d_out % num_heads != 0:
+        fitting = ", ".join(str(n) for n in range(1, d_out + 1) if d_out % n == 0)
+        raise ValueError(
+            f"d_out ({d_out}) must be divisible by num_heads ({num_heads}); "
+            f"possible numbers of heads: {fitting}"
+        )
+
+
+class MultiHeadAttention(SkipsSavedMask):
+    """Causal self-attention with `num_heads` heads: (B, T, d_in) -> (B, T, d_out).
+
+    Each head has d_out / num_heads channels. ValueError when that is no whole number,
+    when `x` is not (B, T, C) or T is above `context_length`.
+    Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(self, d_in, d_out, context_length, dropout, num_heads, qkv_bias=False):
+        super().__init__()
+        check_heads(d_out, num_heads)
+        self.num_heads, self.head_dim = num_heads, d_out // num_heads
+        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.out_proj = nn.Linear(d_out, d_out)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("mask", causal_mask(context_length), persistent=False)
+
+    def forward(self, x):
+        check_attention_input(x, len(self.mask))
+        T = x.shape[1]
+        queries = self.split_heads(self.W_query(x))  # (B, H, T, D)
+        keys = self.split_heads(self.W_key(x))
+        values = self.split_heads(self.W_value(x))
+
+        scores = queries @ keys.transpose(2, 3) / self.head_dim**0.5  # (B, H, T, T)
+        scores = scores.masked_fill(self.mask[:T, :T], float("-inf"))
+        weights = self.dropout(torch.softmax(scores, dim=-1))
+        context = (weights @ values).transpose(1, 2).flatten(2)  # (B, T, H * D)
+        return self.out_proj(context)
+
+    def split_heads(self, x):
+        """(B, T, H * D) -> (B, H, T, D)"""
+        B, T, _ = x.shape
+        return x.view(B, T, self.num_heads, self.head_dim).transpose(1, 2)
+
+
+@torch.no_grad()
+def attention_weights(layer, x):
+    """The weights (B, H, T, T) of a MultiHeadAttention for its input x (B, T, d_in).
+
+    Row = query, column = token looked at. Without dropout and without gradient.
+    """
+    T = x.shape[1]
+    queries = layer.split_heads(layer.W_query(x))  # (B, H, T, D)
+    keys = layer.split_heads(layer.W_key(x))
+    scores = queries @ keys.transpose(2, 3) / layer.head_dim**0.5
+    return torch.softmax(scores.masked_fill(layer.mask[:T, :T], float("-inf")), dim=-1)
+
+
+# ch04, section 4.1 Coding an LLM architecture
+
+
+GPT_CONFIG_124M = {
+    "vocab_size": 50257,
+    "context_length": 1024,
+    "emb_dim": 768,
+    "n_heads": 12,
+    "n_layers": 12,
+    "drop_rate": 0.1,
+    "qkv_bias": False,
+}
+
+
+def check_config(cfg):
+    """Raise ValueError, with a suggestion, for a configuration that makes no GPTModel.
+
+    A key of GPT_CONFIG_124M is missing, a key is so close to one of them that it must be
+    a slip, or `emb_dim` is not divisible by `n_heads`. Other further keys are ignored.
+    """
+    further = [key for key in cfg if key not in GPT_CONFIG_124M]
+    for key in GPT_CONFIG_124M:
+        cutoff = 0.85 if key in cfg else 0.6
+        close = difflib.get_close_matches(key, further, n=1, cutoff=cutoff)
+        if key not in cfg:
+            hint = f"rename {close[0]!r}" if close else f"the keys are {[*GPT_CONFIG_124M]}"
+            raise ValueError(f"the configuration has no {key!r}: {hint}")
+        if close:
+            raise ValueError(f"the configuration has {close[0]!r} beside {key!r}: drop one")
+    if cfg["emb_dim"] % cfg["n_heads"] != 0:
+        raise ValueError(
+            f"emb_dim ({cfg['emb_dim']}) must be divisible by n_heads ({cfg['n_heads']}), "
+            "since every head gets an equal share of the channels"
+        )
+
+
+# ch04, section 4.2 Normalizing activations with layer normalization
+
+
+class LayerNorm(nn.Module):
+    """Mean 0 and variance 1 for each token, then a learnt scale and shift: (..., C) -> same.
+
+    The variance is the biased one, as in GPT-2. Ba, Kiros and Hinton 2016.
+    """
+
+    def __init__(self, emb_dim):
+        super().__init__()
+        self.eps = 1e-5
+        self.scale = nn.Parameter(torch.ones(emb_dim))
+        self.shift = nn.Parameter(torch.zeros(emb_dim))
+
+    def forward(self, x):
+        mean = x.mean(dim=-1, keepdim=True)
+        var = x.var(dim=-1, keepdim=True, correction=0)
+        return self.scale * (x - mean) / torch.sqrt(var + self.eps) + self.shift
+
+
+# ch04, section 4.3 Implementing a feed forward network with GELU activations
+
+
+class GELU(nn.Module):
+    """x times the normal distribution's Phi(x), in the tanh approximation, value by value.
+
+    Hendrycks and Gimpel 2016, section 2. The same as nn.GELU(approximate="tanh").
+    """
+
+    def forward(self, x):
+        inner = (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + torch.tanh(inner))
+
+
+class FeedForward(nn.Module):
+    """Widen fourfold, GELU, narrow again, each token by itself: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        C = cfg["emb_dim"]
+        self.layers = nn.Sequential(nn.Linear(C, 4 * C), GELU(), nn.Linear(4 * C, C))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+# ch04, section 4.5 Connecting attention and linear layers in a transformer block
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward, each x + dropout(f(norm(x))): (B, T, C) -> (B, T, C).
+
+    Pre-norm, as in GPT-2 (Radford et al. 2019). Token t depends on tokens 0..t only.
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.att = MultiHeadAttention(
+            d_in=cfg["emb_dim"],
+            d_out=cfg["emb_dim"],
+            context_length=cfg["context_length"],
+            dropout=cfg["drop_rate"],
+            num_heads=cfg["n_heads"],
+            qkv_bias=cfg["qkv_bias"],
+        )
+        self.ff = FeedForward(cfg)
+        self.norm1 = LayerNorm(cfg["emb_dim"])
+        self.norm2 = LayerNorm(cfg["emb_dim"])
+        self.drop_shortcut = nn.Dropout(cfg["drop_rate"])
+
+    def forward(self, x):
+        x = x + self.drop_shortcut(self.att(self.norm1(x)))
+        return x + self.drop_shortcut(self.ff(self.norm2(x)))
+
+
+# ch04, section 4.6 Coding the GPT model
+
+
+def check_token_ids(in_idx, context_length, vocab_size):
+    """Raise ValueError unless `in_idx` is (B, T) with T <= context_length and ids below V."""
+    if in_idx.dim() != 2 or in_idx.numel() == 0:
+        raise ValueError(
+            "token ids must have the shape (B, T) with at least one token, got "
+            f"{tuple(in_idx.shape)}: torch.tensor([ids]) makes a batch of one from a list"
+        )
+    if in_idx.shape[1] > context_length:
+        raise ValueError(
+            f"{in_idx.shape[1]} tokens do not fit into the context of {context_length}: "
+            f"pass the last {context_length} of them, idx[:, -{context_length}:]"
+        )
+    low, high = in_idx.min().item(), in_idx.max().item()
+    if low < 0 or high >= vocab_size:
+        raise ValueError(
+            f"token ids must be from 0 to {vocab_size - 1}, got {low} to {high}: "
+            "do the tokenizer and the model's vocab_size belong together?"
+        )
+
+
+class GPTModel(nn.Module):
+    """GPT-2 (Radford et al. 2019): token ids (B, T) -> logits (B, T, V).
+
+    ValueError for a faulty configuration (`check_config`) or input (`check_token_ids`).
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        check_config(cfg)
+        self.tok_emb = nn.Embedding(cfg["vocab_size"], cfg["emb_dim"])
+        self.pos_emb = nn.Embedding(cfg["context_length"], cfg["emb_dim"])
+        self.drop_emb = nn.Dropout(cfg["drop_rate"])
+        blocks = [TransformerBlock(cfg) for _ in range(cfg["n_layers"])]
+        self.trf_blocks = nn.Sequential(*blocks)
+        self.final_norm = LayerNorm(cfg["emb_dim"])
+        self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
+
+    def forward(self, in_idx):
+        check_token_ids(in_idx, len(self.pos_emb.weight), len(self.tok_emb.weight))
+        positions = torch.arange(in_idx.shape[1], device=in_idx.device)
+        x = self.drop_emb(self.tok_emb(in_idx) + self.pos_emb(positions))  # (B, T, C)
+        x = self.final_norm(self.trf_blocks(x))  # (B, T, C)
+        return self.out_head(x)  # (B, T, V)
+
+
+# ch04, section 4.7 Generating text
+
+
+@torch.no_grad()
+def generate_text_simple(model, idx, max_new_tokens, context_size):
+    """Append the most probable token, again and again: (B, T) -> (B, T + max_new_tokens).
+
+    The model sees the last `context_size` ids. It is not switched to eval() here: with
+    dropout on, the result is random. ValueError for a `context_size` below 1.
+    """
+    if context_size < 1:
+        raise ValueError(f"context_size must be at least 1, got {context_size}")
+    for _ in range(max_new_tokens):
+        logits = model(idx[:, -context_size:])[:, -1]  # (B, V)
+        idx_next = logits.argmax(dim=-1, keepdim=True)  # (B, 1)
+        idx = torch.cat([idx, idx_next], dim=1)
+    return idx
+
+
+# ch05, section 5.1.1 Using GPT to generate text
+
+
+def text_to_token_ids(text, tokenizer):
+    """Text -> LongTensor (1, T); `<|endoftext|>` in the text becomes its own id."""
+    return torch.tensor([tokenizer.encode(text, allowed_special={"<|endoftext|>"})])
+
+
+def token_ids_to_text(token_ids, tokenizer):
+    """LongTensor (1, T) or (T,) -> text. One sequence at a time."""
+    return tokenizer.decode(token_ids.flatten().tolist())
+
+
+# ch05, section 5.1.3 Calculating the training and validation set losses
+
+
+def calc_loss_batch(input_batch, target_batch, model, device):
+    """Mean cross-entropy in nats per token, a scalar tensor; both batches are (B, T)."""
+    logits = model(input_batch.to(device))  # (B, T, V)
+    return F.cross_entropy(logits.flatten(0, 1), target_batch.to(device).flatten())
+
+
+def calc_loss_loader(data_loader, model, device, num_batches=None):
+    """Mean loss, a float, over the first `num_batches` batches (by default all there are).
+
+    Each batch counts the same, however many tokens it has. ValueError when the loader is empty
+    or `num_batches` is below 1. Leaves training mode and gradient tracking to the caller.
+    """
+    available = len(data_loader)
+    if available == 0:
+        raise ValueError(
+            "the data loader has no batches, so there is no mean loss: give it more text, "
+            "a smaller batch_size or drop_last=False"
+        )
+    if num_batches is not None and num_batches < 1:
+        raise ValueError(f"num_batches must be at least 1 or None, got {num_batches}")
+    count = available if num_batches is None else min(num_batches, available)
+    total = 0.0
+    for _, (inputs, targets) in zip(range(count), data_loader, strict=False):
+        total += calc_loss_batch(inputs, targets, model, device).item()
+    return total / count
+
+
+# ch05, section 5.2 Training an LLM
+
+
+@torch.no_grad()
+def evaluate_model(model, train_loader, val_loader, device, eval_iter):
+    """Training and validation loss without dropout, each over at most `eval_iter` batches.
+
+    Returns two floats and leaves the model in training mode. Shuffling loaders draw from
+    torch's random generator, here as everywhere.
+    """
+    model.eval()
+    train_loss = calc_loss_loader(train_loader, model, device, num_batches=eval_iter)
+    val_loss = calc_loss_loader(val_loader, model, device, num_batches=eval_iter)
+    model.train()
+    return train_loss, val_loss
+
+
+def generate_and_print_sample(model, tokenizer, device, start_context):
+    """Print a greedy continuation of `start_context` by 50 tokens, on one line.
+
+    Leaves the model in training mode.
+    """
+    model.eval()
+    idx = text_to_token_ids(start_context, tokenizer).to(device)  # (1, T)
+    context_size = model.pos_emb.weight.shape[0]
+    out = generate_text_simple(model, idx, max_new_tokens=50, context_size=context_size)
+    print(token_ids_to_text(out, tokenizer).replace("\n", " "))
+    model.train()
+
+
+def train_model_simple(model, train_loader, val_loader, optimizer, device, num_epochs,
+                       eval_freq, eval_iter, start_context, tokenizer, on_step=None):  # fmt: skip
+    """Train `model` in place -> (train_losses, val_losses, tokens_seen), lists of equal length.
+
+    Every `eval_freq` steps both losses are measured over `eval_iter` batches, kept and
+    printed; every epoch ends with a sample. `on_step(step, train_loss, val_loss)` is called
+    after every step, counted from 0; the losses are None where none were measured.
+    """
+    train_losses, val_losses, tokens_seen = [], [], []
+    step, tokens = -1, 0
+    for epoch in range(1, num_epochs + 1):
+        model.train()
+        for inputs, targets in train_loader:
+            optimizer.zero_grad()
+            loss = calc_loss_batch(inputs, targets, model, device)
+            loss.backward()
+            optimizer.step()
+            step += 1
+            tokens += inputs.numel()
+
+            losses = None, None
+            if step % eval_freq == 0:
+                losses = evaluate_model(model, train_loader, val_loader, device, eval_iter)
+                train_losses.append(losses[0])
+                val_losses.append(losses[1])
+                tokens_seen.append(tokens)
+                values = f"training loss {losses[0]:.3f}, validation loss {losses[1]:.3f}"
+                print(f"epoch {epoch:2d}, step {step:3d}: {values}", flush=True)
+            if on_step is not None:
+                on_step(step, *losses)
+        generate_and_print_sample(model, tokenizer, device, start_context)
+    return train_losses, val_losses, tokens_seen
+
+
+def plot_losses(epochs_seen, tokens_seen, train_losses, val_losses):
+    """Both losses against epochs (below) and tokens (above); returns the matplotlib figure.
+
+    A notebook shows the figure when the call is the last line of its cell.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.4))
+    axes.plot(epochs_seen, train_losses, color="#0072B2", label="training loss")
+    axes.plot(epochs_seen, val_losses, color="#D55E00", linestyle="-.", label="validation loss")
+    axes.set(xlabel="epochs", ylabel="loss (nats per token)")
+    axes.legend()
+    above = axes.twiny()
+    above.plot(tokens_seen, train_losses, alpha=0)  # invisible: it only sets the scale
+    above.set_xlabel("tokens seen")
+    above.spines["top"].set_visible(True)
+    figure.tight_layout()
+    plt.close(figure)  # so that it isn't shown a second time at the end of the cell
+    return figure
+
+
+# ch05, section 5.3.1 Temperature scaling
+
+
+def softmax_with_temperature(logits, temperature):
+    """Probabilities over the last dimension after dividing the logits by `temperature`.
+
+    Below 1 the favourites gain, above 1 the outsiders. ValueError unless it is above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(
+            f"temperature must be above 0, got {temperature}: for the greedy choice take "
+            "argmax, or generate(..., temperature=0)"
+        )
+    return torch.softmax(logits / temperature, dim=-1)
+
+
+# ch05, section 5.3.2 Top-k sampling
+
+
+def keep_top_k(logits, top_k):
+    """logits (B, V) -> the same with all but the `top_k` largest of each row at -inf.
+
+    Ties for the last place are all kept. ValueError unless top_k is in 1..V (Fan et al. 2018).
+    """
+    V = logits.shape[-1]
+    if not 1 <= top_k <= V:
+        raise ValueError(
+            f"top_k must be from 1 to the vocabulary size, {V}, got {top_k}; "
+            "None keeps the whole vocabulary"
+        )
+    kth_largest = logits.topk(top_k, dim=-1).values[:, -1:]  # (B, 1)
+    return logits.masked_fill(logits < kth_largest, float("-inf"))
+
+
+# ch05, section 5.3.3 Modifying the text generation function
+
+
+@torch.no_grad()
+def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=None, eos_id=None):
+    """Append up to `max_new_tokens` tokens to idx (B, T) -> (B, T + n).
+
+    temperature 0: the greedy choice; above 0: a draw, among the `top_k` likeliest if given.
+    A row that produces `eos_id` is filled with it; once all rows have, generation stops
+    without appending the last. ValueError for temperature < 0 and top_k outside 1..V.
+    Does not switch dropout off: call model.eval() first.
+    """
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    ended = torch.zeros(len(idx), 1, dtype=torch.bool, device=idx.device)
+    for _ in range(max_new_tokens):
+        logits = model(idx[:, -context_size:])[:, -1]  # (B, V)
+        if top_k is not None:
+            logits = keep_top_k(logits, top_k)
+        if temperature == 0:
+            idx_next = logits.argmax(dim=-1, keepdim=True)  # (B, 1)
+        else:
+            probabilities = softmax_with_temperature(logits, temperature)
+            idx_next = torch.multinomial(probabilities, num_samples=1)  # (B, 1)
+        if eos_id is not None:
+            idx_next = idx_next.masked_fill(ended, eos_id)
+            ended = idx_next == eos_id
+            if ended.all():
+                break
+        idx = torch.cat([idx, idx_next], dim=1)
+    return idx
+
+
+# ch05, section 5.4 Loading and saving model weights in PyTorch
+
+
+def write_whole_or_not(content, path):
+    """torch.save to `path` so that the file there is either the old one or all of the new one."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to save {path.name} in")
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise OSError(
+            f"{path.name} was not saved and what stood there before is untouched: {error} "
+            f"({free:,.0f} MB are free on this disk)"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_plain(name, value):
+    """TypeError unless `value` is made of tensors, numbers, text, lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        return
+    if type(value) in (list, tuple):
+        for i, item in enumerate(value):
+            check_plain(f"{name}[{i}]", item)
+    elif type(value) is dict:
+        for key, item in value.items():
+            check_plain(f"a key of {name}", key)
+            check_plain(f"{name}[{key!r}]", item)
+    elif type(value) not in (type(None), bool, int, float, str):
+        raise TypeError(
+            f"{name} is of type {type(value).__name__}, which a checkpoint can't hold: "
+            "convert it to tensors, numbers, text, lists or dictionaries of these"
+        )
+
+
+CHECKPOINT_KEYS = ("model_state_dict", "optimizer_state_dict", "rng_state", "cuda_rng_state")
+
+
+def save_checkpoint(path, model, optimizer=None, **extra):
+    """Save weights, optimiser state, torch's random state and plain `extra` values to `path`.
+
+    A failed or killed save leaves the file that was there. OSError when it can't be written,
+    TypeError or ValueError for extras that could not be read back. Load by load_checkpoint.
+    """
+    for name, value in extra.items():
+        if name in CHECKPOINT_KEYS:
+            raise ValueError(f"{name!r} is a name that the checkpoint itself uses: choose another")
+        check_plain(name, value)
+    content = {"model_state_dict": model.state_dict(), "rng_state": torch.get_rng_state()}
+    if optimizer is not None:
+        content["optimizer_state_dict"] = optimizer.state_dict()
+    if torch.cuda.is_available():
+        content["cuda_rng_state"] = torch.cuda.get_rng_state_all()
+    write_whole_or_not({**content, **extra}, path)
+
+
+def read_plain_file(path, device):
+    """The dictionary in a file by torch.save, without running any code that is hidden in it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    torch.empty(0, device=device)  # a device that isn't there fails here, under its own name
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            content = torch.load(file, map_location=device, weights_only=True)
+        except pickle.UnpicklingError:
+            raise ValueError(
+                f"{path.name} is refused: it is not a checkpoint of plain tensors, numbers and "
+                "text, and reading anything else could run code that is hidden in it"
+            ) from None
+        except (RuntimeError, OSError, EOFError, LookupError, ValueError) as error:
+            raise ValueError(
+                f"{path.name} ({path.stat().st_size:,} bytes) can't be read: it is cut off, "
+                "damaged or not a checkpoint. Copy or download it again, or take an older one"
+            ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds a {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def fitting_weights(weights, model, name):
+    """`weights` without masks that the model lacks; ValueError unless names and shapes fit."""
+    own = model.state_dict()
+    if not isinstance(weights, dict):
+        raise ValueError(f"{name} holds no dictionary of weights")
+    weights = {
+        key: value
+        for key, value in weights.items()
+        if key in own or str(key).split(".")[-1] != "mask"
+    }
+    wrong = [f"{key} is missing" for key in own if key not in weights]
+    wrong += [f"{key} is not part of this model" for key in weights if key not in own]
+    for key in own.keys() & weights.keys():
+        there, here = getattr(weights[key], "shape", "no tensor"), own[key].shape
+        if there != here:
+            there = tuple(there) if isinstance(there, torch.Size) else there
+            wrong.append(f"{key} is {there} in the file and {tuple(here)} in the model")
+    if wrong:
+        more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise ValueError(
+            f"{name} does not fit this model, which is unchanged: {'; '.join(sorted(wrong)[:4])}"
+            f"{more}. Build the model with the configuration that the file was saved with"
+        )
+    return weights
+
+
+def load_checkpoint(path, model, optimizer=None, device="cpu"):
+    """Load what save_checkpoint wrote, or a bare state_dict -> dict of the extras.
+
+    Restores model, optimiser (if given) and torch's random state (if saved); `device` is where
+    extras are put, the model stays where it is. FileNotFoundError, or ValueError for a file
+    that is damaged, unsafe or of another model; nothing has been changed then.
+    """
+    content, name = read_plain_file(path, device), Path(path).name
+    if "model_state_dict" not in content:  # bare: torch.save(model.state_dict(), path)
+        content = {"model_state_dict": content}
+    states = {key: content.pop(key, None) for key in CHECKPOINT_KEYS}
+    weights = fitting_weights(states["model_state_dict"], model, name)
+
+    if optimizer is not None:
+        if states["optimizer_state_dict"] is None:
+            raise ValueError(
+                f"{name} holds no optimiser state: load it without `optimizer` and "
+                "start the optimiser afresh, or save with save_checkpoint(path, model, optimizer)"
+            )
+        optimizer.load_state_dict(states["optimizer_state_dict"])
+    model.load_state_dict(weights)
+    if states["rng_state"] is not None:
+        torch.set_rng_state(states["rng_state"].cpu())
+    gpu_states = states["cuda_rng_state"] or []
+    if torch.cuda.is_available() and len(gpu_states) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([state.cpu() for state in gpu_states])
+    return content
