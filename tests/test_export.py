@@ -57,6 +57,15 @@ def test_reading_order_imports_merged_and_each_symbol_with_its_section(tmp_path)
     assert generate(root) == text
 
 
+def test_a_module_of_the_course_is_copied_in(tmp_path):
+    line = "from course.checks import check"
+    text = generate(course(tmp_path, ch02=[EXPORT + line, EXPORT + "def f():\n    check('', 1)"]))
+    assert text.count("def check(claim, holds):") == 1
+    assert "from course" not in text
+    assert text.index("def check(") < text.index("def f(")
+    assert '__all__ = ["f"]' in text
+
+
 def test_check_fails_when_out_of_date_and_passes_after_writing(tmp_path):
     root = course(tmp_path, ch02=[EXPORT + "ANSWER = 42"])
     tool = [

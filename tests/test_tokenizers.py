@@ -310,6 +310,30 @@ def test_a_save_that_fails_leaves_the_old_file(saved, monkeypatch, step):
     assert os.listdir(saved.parent) == [saved.name]
 
 
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_write_that_stops_half_way_leaves_the_old_file(tmp_path, error):
+    def write(file):
+        file.write(b"half")
+        file.flush()
+        assert Path(file.name) == tmp_path / "file.bin.part"
+        raise error
+
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error):
+        pc.write_atomically(path, write)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_part_left_by_a_killed_process_is_overwritten(tmp_path):
+    path = tmp_path / "file.bin"
+    Path(f"{path}.part").write_bytes(b"what a killed process left, longer than the new content")
+    pc.write_atomically(str(path), lambda file: file.write(b"new\r\n"))
+    assert path.read_bytes() == b"new\r\n"
+    assert os.listdir(tmp_path) == [path.name]
+
+
 # ---- the word tokenizers
 
 WORDS = sorted(set(pc.split_into_tokens(STORY)))

@@ -5,7 +5,8 @@
 
 An exported cell holds imports, definitions and constants. It may use built-in names and what the
 exported cells of its own notebook define or import; what an earlier chapter exported comes by
-`from previous_chapters import ...`, and those lines are left out of the generated file.
+`from previous_chapters import ...`, and those lines are left out of the generated file. The file
+needs nothing of the course: a module that comes by `from course.MODULE import ...` is copied in.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "#| export"
 TARGET = "previous_chapters.py"
-VOCABULARY = Path("course") / "vocabulary.py"
+VOCABULARY = "course.vocabulary"
 
 HEADER = '''"""What the chapters of this course built, for the chapters that come after.
 
@@ -147,10 +148,33 @@ def is_previous(statement):
     return isinstance(statement, ast.ImportFrom) and statement.module == "previous_chapters"
 
 
+def is_course(statement):
+    return isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("course.")
+
+
+def module_code(module):
+    """The code of a module of `course` without its docstring and imports, and these imports."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    source = path.read_text(encoding="utf-8")
+    lines, imports = source.splitlines(), []
+    for i, statement in enumerate(ast.parse(source).body):
+        docstring = i == 0 and isinstance(statement, ast.Expr)
+        if docstring or isinstance(statement, ast.Import | ast.ImportFrom):
+            lines[statement.lineno - 1 : statement.end_lineno] = [""] * (
+                statement.end_lineno - statement.lineno + 1
+            )
+            imports += [] if docstring else [statement]
+    if any(is_course(statement) for statement in imports):
+        raise ExportError(f"{module} imports from course, so it can't be copied")
+    title = f"# {path.relative_to(ROOT).as_posix()}"
+    return f"{title}\n\n\n" + "\n".join(lines).strip("\n"), imports
+
+
 def generate(root=ROOT):
     """The text of `previous_chapters.py` for the notebooks under `root`."""
     exported = {}  # name -> the Cell that exports it
     import_of = {}  # name -> (import line, Cell)
+    modules = [VOCABULARY]  # of course, to be copied in
     import_lines, parts = [], []
     for path in notebooks(root):
         cells = read_cells(path, root)
@@ -169,7 +193,9 @@ def generate(root=ROOT):
                     for alias in statement.names:
                         name = alias.asname or alias.name.split(".")[0]
                         available.add(name)
-                        if not is_previous(statement):
+                        if is_course(statement):
+                            modules += [statement.module] * (statement.module not in modules)
+                        elif not is_previous(statement):
                             add_import(ast.unparse(statement), alias, name, cell, import_of)
                             import_lines.append(one_import(statement, alias))
                     continue
@@ -198,14 +224,18 @@ def generate(root=ROOT):
     for name, (_, cell) in import_of.items():
         if name in exported:
             raise ExportError(f"{exported[name].where}: {name!r} is also an import of {cell.where}")
-    vocabulary = (ROOT / VOCABULARY).read_text(encoding="utf-8")
-    vocabulary = vocabulary[vocabulary.index("def offer_vocabulary_to_tiktoken") :]
+    copied = []
+    for module in modules:
+        code, imports = module_code(module)
+        copied.append(code)
+        for statement in imports:
+            import_lines += [one_import(statement, alias) for alias in statement.names]
     names = ", ".join(f'"{name}"' for name in exported)
     text = "\n\n\n".join(
         [
             HEADER + "\n" + "\n".join(sorted({*import_lines, "from pathlib import Path"})),
             f"__all__ = [{names}]",
-            f"# {VOCABULARY.as_posix()}: tiktoken's vocabulary, offline\n\n\n" + vocabulary,
+            *copied,
             'offer_vocabulary_to_tiktoken(Path(__file__).resolve().parent / "course" / "gpt2-bpe")',
             *parts,
         ]
