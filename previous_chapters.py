@@ -85,7 +85,7 @@ __all__ = [
 ]
 
 
-# course/vocabulary.py: tiktoken's vocabulary, offline
+# course/vocabulary.py
 
 
 def offer_vocabulary_to_tiktoken(folder):
@@ -207,14 +207,12 @@ def count_pairs(pieces):
 
 def merge_pair(ids, pair, new_id):
     """`ids` with each occurrence of `pair` replaced by `new_id`, from left to right."""
-    merged, i = [], 0
-    while i < len(ids):
-        if i + 1 < len(ids) and (ids[i], ids[i + 1]) == pair:
-            merged.append(new_id)
-            i += 2
+    merged = []
+    for right in ids:
+        if merged and (merged[-1], right) == pair:
+            merged[-1] = new_id
         else:
-            merged.append(ids[i])
-            i += 1
+            merged.append(right)
     return merged
 
 
@@ -268,11 +266,9 @@ def train_merges(text, number):
 
 def merge_piece(ids, merges):
     """Apply `merges`, {pair: new id}, to the ids of a piece, lowest new id first."""
-    while len(ids) > 1:
-        first = min(pairwise(ids), key=lambda pair: merges.get(pair, float("inf")))
-        if first not in merges:
-            break
-        ids = merge_pair(ids, first, merges[first])
+    while learned := {merges[pair]: pair for pair in pairwise(ids) if pair in merges}:
+        earliest = min(learned)
+        ids = merge_pair(ids, learned[earliest], earliest)
     return ids
 
 
@@ -307,7 +303,7 @@ class BPEEncoder:
     """Byte pair encoding with given merges, a list of (id, id), and special tokens.
 
     Ids: 0-255 the bytes in GPT-2's order, then the merges, then the special tokens.
-    `decode(encode(text)) == text` for every text; a lone surrogate becomes U+FFFD.
+    `decode` of `encode` gives back every text, but a lone surrogate becomes U+FFFD.
     """
 
     def __init__(self, merges, special_tokens=("<|endoftext|>",)):
@@ -367,17 +363,23 @@ def merges_from_lines(lines):
     return merges
 
 
-def write_atomically(path, text):
-    """Write `text` to `path`, UTF-8; when that fails, an older file at `path` is untouched."""
-    part = Path(f"{path}.{os.getpid()}.part")
+def write_atomically(path, write):
+    """Make the file `path` from what `write(file)` writes to an open binary file.
+
+    That file is `path` + ".part" and takes the name `path` when it is complete and on disk.
+    On any error it is removed, and an older file at `path` is untouched. For whatever can be
+    written as bytes: a text, or weights with `lambda file: torch.save(weights, file)`.
+    """
+    part = Path(f"{path}.part")
     try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(part, "wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    finally:
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
 
 
 def read_bpe_file(path):
@@ -395,7 +397,7 @@ def read_bpe_file(path):
     except ValueError as error:
         raise ValueError(
             f"{Path(path).name} is not a tokenizer written by BPETokenizer.save, or it is damaged "
-            f"({error}): save it again or take a backup"
+            f"({error}): save it again, or use a backup copy"
         ) from error
 
 
@@ -428,7 +430,8 @@ class BPETokenizer(BPEEncoder):
             "special_tokens": list(self.special_tokens),
             "merges": merges_to_lines(self.merges),
         }
-        write_atomically(path, json.dumps(saved, ensure_ascii=False, indent=1))
+        text = json.dumps(saved, ensure_ascii=False, indent=1)
+        write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
     @classmethod
     def load(cls, path):

@@ -176,8 +176,8 @@ def characters_to_bytes(characters):
     label(axes, 0.1, 0.42, "how many", colour="#666666")
     show(
         figure,
-        "Characters and their bytes in UTF-8: an English letter takes one byte, an accented "
-        "letter two, many other signs three, an emoji four.",
+        "Characters and their bytes in UTF-8: c, a, f and the space take one byte each, é takes "
+        "two, the euro sign three, the emoji four.",
     )
 
 

@@ -244,8 +244,8 @@ def shortcut():
     show(
         figure,
         "Three layers in a row, and the same three with shortcuts (green) that add the input "
-        "of a layer to its output. On the way back, the gradient meets every layer above, and "
-        "below it also has a free way around each of them.",
+        "of a layer to its output. In the upper row the gradient must pass through every layer "
+        "on its way back; in the lower row it also has a free way around each of them.",
     )
 
 
