@@ -31,13 +31,17 @@ class LiveLoss:
         self.start_over()
 
     def start_over(self):
-        self.step, self.measured = None, []
+        self.step, self.measured = -1, []
         self.started = self.updated = time.perf_counter()
         self.picture = self.bar = None
+        if self.shell is not None:
+            self.open_displays()
 
     def __call__(self, step, train_loss=None, val_loss=None):
-        if self.step is not None and step <= self.step:
-            self.start_over()  # the same object in a second run
+        if step <= self.step:  # the same object in a second run
+            if self.bar is not None:
+                self.close_displays()
+            self.start_over()
         self.step = step
         if train_loss is not None:
             self.measured.append((step, train_loss, val_loss))
@@ -62,8 +66,9 @@ class LiveLoss:
     def close_displays(self, result=None):
         """Leave a still picture and its caption behind."""
         self.shell.events.unregister("post_run_cell", self.close_displays)
-        self.picture.update(self.draw())
-        self.bar.update(Markdown(f"*{self.caption()}*"))
+        started = self.step >= 0
+        self.picture.update(self.draw() if started else HTML(""))
+        self.bar.update(Markdown(f"*{self.caption()}*") if started else HTML(""))
         self.picture = self.bar = None
 
     def caption(self):
@@ -99,8 +104,10 @@ class LiveLoss:
 
     def bar_as_html(self):
         done = self.step + 1
-        left = self.elapsed() / done * (self.total_steps - done)
-        remaining = f"about {clock(left)} left" if done > 1 else "the time left is not known yet"
+        remaining = "the time left is not known yet"
+        if done > 0:
+            left = self.elapsed() / done * (self.total_steps - done)
+            remaining = f"about {clock(left)} left"
         return (
             f'<progress value="{done}" max="{self.total_steps}" style="width: 20em"></progress> '
             f"step {done} of {self.total_steps} · {clock(self.elapsed())} · {remaining}"

@@ -109,6 +109,10 @@ def test_check_fails_when_out_of_date_and_passes_after_writing(tmp_path):
         ({"ch02": [EXPORT + "%time x = 1"]}, r"cell 1 .* can't hold % or ! lines"),
         ({"ch02": [EXPORT + "def f(:"]}, r"cell 1 .*not valid Python"),
         (
+            {"ch02": [EXPORT + "from course.checks import check", EXPORT + "check_close = 1"]},
+            r"ch02/ch02.ipynb, cell 2 .*'check_close' is also a name of course.checks",
+        ),
+        (
             {"ch02": [EXPORT + "import json as j"], "ch03": [EXPORT + "import re as j"]},
             r"ch03/ch03.ipynb, cell 1 .*imports 'j' as something else",
         ),

@@ -228,6 +228,9 @@ def generate(root=ROOT):
     for module in modules:
         code, imports = module_code(module)
         copied.append(code)
+        for name in re.findall(r"^(?:def |class )?(\w+)(?: =|\(|:)", code, re.MULTILINE):
+            if name in exported:
+                raise ExportError(f"{exported[name].where}: {name!r} is also a name of {module}")
         for statement in imports:
             import_lines += [one_import(statement, alias) for alias in statement.names]
     names = ", ".join(f'"{name}"' for name in exported)
