@@ -292,7 +292,7 @@ def give_up(path, addresses, tried, size):
 
 
 def megabytes(count):
-    return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count:,} bytes"
 
 
 # ---- GPT-2

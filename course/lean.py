@@ -1,4 +1,4 @@
-"""How much memory loading takes: `python -m course.lean` prints the model's size and the peak, in MB.
+"""How much memory loading takes: `python -m course.lean` prints a model's size and the peak.
 
 For a file of GPT-2 small's shapes, in a process of its own. Needs Linux, which keeps the peak
 (VmHWM), and 0.5 GB of disk. With `tensorflow` as argument: from OpenAI's kind of checkpoint.
@@ -60,14 +60,16 @@ def write(kind, folder):
 
     save = import_tensorflow().raw_ops.SaveV2
     names = ["model/" + openai_name(name) for name in tensors]
-    values = [t.numpy()[None] if n.endswith("/w") else t.numpy() for n, t in zip(names, tensors.values(), strict=True)]  # fmt: skip  # noqa: E501
+    arrays = [tensor.numpy() for tensor in tensors.values()]
+    values = [a[None] if n.endswith("/w") else a for n, a in zip(names, arrays, strict=True)]
     save(prefix=f"{folder}/model.ckpt", tensor_names=names, tensors=values,
          shape_and_slices=[""] * len(names))  # fmt: skip
 
 
 def memory(key):
     """MB of this process: VmRSS is what it has now, VmHWM the most it ever had."""
-    lines = dict(line.split(":") for line in open("/proc/self/status", encoding="utf-8"))
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    lines = dict(line.split(":") for line in status.splitlines())
     return int(lines[key].split()[0]) * 1024 / 1e6
 
 
