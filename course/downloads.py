@@ -205,6 +205,8 @@ def transfer(address, part, had, size):
         raise Unusable("too many redirects") from None
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
         raise Unusable(str(error)) from None
+    except requests.ConnectTimeout:  # a blocked address: waiting again would not help
+        raise Unusable(f"no connection within {TIMEOUT[0]:g} s") from None
     except requests.Timeout:
         raise Interrupted(f"no answer within {TIMEOUT[1]:g} s") from None
     except requests.RequestException as error:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
 from conftest import ROOT
 
 from course import downloads
@@ -158,6 +159,11 @@ def chunked_and_cut(handler, number):
     handler.wfile.write(b"%x\r\n" % 5000 + CONTENT[:5000] + b"\r\n")
 
 
+def ends_early(handler, number):
+    handler.head(200)  # no length: only we know that something is missing
+    handler.wfile.write(CONTENT[:5000])
+
+
 def hang_up(handler, number):
     handler.connection.close()
 
@@ -170,6 +176,7 @@ def wrong_place(handler, number):
 PASSING = {
     "stall": stall,
     "cut in chunks": chunked_and_cut,
+    "ends early": ends_early,
     "hang up": hang_up,
     "another range": wrong_place,
     **{str(status): lasting(status) for status in (408, 429, 500, 502, 503)},
@@ -278,6 +285,19 @@ def test_no_server_and_a_bad_address(tmp_path):
     with serving(good) as server:
         path = fetch(tmp_path / "file.bin", [gone.address, "no-address", server.address], **RIGHT)
     assert in_place(path)
+
+
+def test_a_blocked_address_costs_one_wait_only(tmp_path, monkeypatch):
+    calls = []
+
+    def blocked(address, **options):
+        calls.append(address)
+        raise requests.ConnectTimeout
+
+    monkeypatch.setattr(requests, "get", blocked)
+    with pytest.raises(DownloadError, match="no connection within 2 s"):
+        fetch(tmp_path / "file.bin", ["http://127.0.0.1/a", "http://127.0.0.1/b"], **RIGHT)
+    assert calls == ["http://127.0.0.1/a", "http://127.0.0.1/b"]
 
 
 # ---- what was there before
