@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = ["torch", "tiktoken", "matplotlib"]
+NEEDED = ["torch", "tiktoken", "matplotlib", "safetensors", "tqdm"]
 
 
 def start():
