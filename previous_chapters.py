@@ -5,15 +5,24 @@ notebook that a comment names and run the tool again.
 """
 
 import difflib
+import errno
+import hashlib
+import importlib.util
 import json
 import os
 import pickle
 import re
 import shutil
+import socket
+import sys
+import time
 import warnings
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from urllib.request import getproxies
 
 import regex
 import tiktoken
@@ -82,6 +91,29 @@ __all__ = [
     "read_plain_file",
     "fitting_weights",
     "load_checkpoint",
+    "ReadLater",
+    "nested_params",
+    "openai_name",
+    "read_tensor",
+    "load_gpt2_params_from_safetensors",
+    "block_under_our_names",
+    "under_our_names",
+    "assign",
+    "misfits",
+    "load_weights_into_gpt",
+    "config_from_settings",
+    "GPT2_SIZES",
+    "GPT2_NAMES",
+    "check_model_size",
+    "load_gpt2_from_hugging_face",
+    "load_gpt2_from_folder",
+    "load_pretrained",
+    "import_tensorflow",
+    "read_tf_variable",
+    "load_gpt2_params_from_tf_ckpt",
+    "download_and_load_gpt2",
+    "tensors_for_transformers",
+    "save_for_transformers",
 ]
 
 
@@ -118,6 +150,351 @@ def offer_vocabulary_to_tiktoken(folder):
         except OSError:
             os.environ["TIKTOKEN_CACHE_DIR"] = tempfile.mkdtemp(prefix="tiktoken-")
             return offer_vocabulary_to_tiktoken(folder)
+
+
+# course/downloads.py
+
+
+TIMEOUT = (10, 30)  # seconds: to connect, and between two pieces of the answer
+TRIES = 5  # failures in a row at one address before the next is taken
+BACK_OFF = 1.0  # seconds before the second try; doubled each time
+LONGEST_WAIT = 30.0  # seconds, also where a server asks for more
+PROGRESS = 2**20  # bytes after which the failures are counted afresh
+MARGIN = 100e6  # bytes that stay free on the disk
+
+HUGGING_FACE = "https://huggingface.co"
+OPENAI = (
+    "https://openaipublic.blob.core.windows.net/gpt-2/models",
+    "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2",
+)
+# Where the tensors of each size are at Hugging Face: repository, revision, size, SHA-256.
+SAFETENSORS = {
+    "124M": (
+        "openai-community/gpt2",
+        "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+        548_105_171,
+        "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+    ),
+    # For these the server itself names the SHA-256, see `linked_sha256`.
+    "355M": ("openai-community/gpt2-medium", "main", None, None),
+    "774M": ("openai-community/gpt2-large", "main", None, None),
+    "1558M": ("openai-community/gpt2-xl", "main", None, None),
+}
+# OpenAI's files, with their sizes for 124M and 355M and those SHA-256 that are published.
+CHECKPOINT = {
+    "checkpoint": ({"124M": 77, "355M": 77}, None),
+    "encoder.json": (
+        dict.fromkeys(SAFETENSORS, 1_042_301),
+        "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+    ),
+    "hparams.json": ({"124M": 90, "355M": 91}, None),
+    "model.ckpt.data-00000-of-00001": ({"124M": 497_759_232, "355M": 1_419_292_672}, None),
+    "model.ckpt.index": ({"124M": 5_215, "355M": 10_399}, None),
+    "model.ckpt.meta": ({"124M": 471_155, "355M": 926_519}, None),
+    "vocab.bpe": (
+        dict.fromkeys(SAFETENSORS, 456_318),
+        "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    ),
+}
+
+
+class DownloadError(OSError):
+    """A file could not be had; the message says what was tried and what to do by hand.
+
+    `reason` is the last thing that went wrong, in a few words.
+    """
+
+    def __init__(self, message, reason):
+        super().__init__(message)
+        self.reason = reason
+
+
+class Unusable(Exception):
+    """What an address gives is of no use, and trying it again would not help."""
+
+
+class Interrupted(Exception):
+    """An attempt failed in a way that may pass; `wait` is what the server asks for, in seconds."""
+
+    def __init__(self, reason, wait=0.0):
+        super().__init__(reason)
+        self.wait = wait
+
+
+def online(timeout=1.0):
+    """Whether a server in the open internet answers within `timeout` seconds."""
+    if os.environ.get("COURSE_OFFLINE"):
+        return False
+    for host, port in [("1.1.1.1", 443), ("8.8.8.8", 53)]:
+        try:
+            socket.create_connection((host, port), timeout=timeout / 2).close()
+            return True
+        except OSError:
+            continue
+    return False
+
+
+def offline():
+    """Whether to try no download at all. With a proxy only trying can tell."""
+    return bool(os.environ.get("COURSE_OFFLINE")) or not (getproxies() or online())
+
+
+def fetch(path, addresses, size=None, sha256=None, check=None):
+    """Have the file `path`, from the first of `addresses` that gives the right one -> Path.
+
+    Right is: `size` bytes, this `sha256` (hex), and `check(file)` raises no ValueError; each may
+    be left out. A right file that is there already is not fetched again. What arrives goes to
+    `path` + `.part`, where a later call goes on; it gets its name once it is found right.
+    DownloadError if it can't be had.
+    """
+    from filelock import FileLock
+
+    path = Path(path)
+    addresses = [addresses] if isinstance(addresses, str) else list(addresses)
+    wrong = fault(path, size, sha256, check)
+    if not wrong:
+        return path
+    tried = [f"on this disk: {wrong}"] if path.exists() else []
+    if offline():
+        raise give_up(path, addresses, [*tried, "this machine is offline"], size)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        with FileLock(path.with_name(path.name + ".lock")):  # two kernels, one download
+            if not fault(path, size, sha256, check):
+                return path
+            for address in addresses:
+                try:
+                    download(address, part, size, sha256, check)
+                except Unusable as reason:
+                    tried.append(f"{address}: {reason}")
+                else:
+                    os.replace(part, path)
+                    print(f"{path.name}: {megabytes(path.stat().st_size)}, fetched and verified")
+                    return path
+    except OSError as error:
+        raise give_up(path, addresses, [*tried, f"the disk: {error.strerror}"], size) from error
+    raise give_up(path, addresses, tried, size)
+
+
+def fault(path, size=None, sha256=None, check=None):
+    """What is wrong with the file, in words; None if nothing is."""
+    if not path.is_file():
+        return "not there"
+    length = path.stat().st_size
+    if size is not None and length != size:
+        return f"{length:,} bytes instead of {size:,}{looks_like_a_page(path)}"
+    if length == 0:
+        return "empty"
+    if sha256 is not None:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+        if digest.hexdigest() != sha256:
+            return f"damaged, its SHA-256 is not {sha256[:8]}…{looks_like_a_page(path)}"
+    try:
+        return check(path) if check else None
+    except ValueError as error:
+        return f"not what it should be: {error}{looks_like_a_page(path)}"
+
+
+def looks_like_a_page(path):
+    with open(path, "rb") as file:
+        start = file.read(200).lstrip().lower()
+    return " (it is a web page)" if start.startswith((b"<!doctype", b"<html")) else ""
+
+
+def download(address, part, size, sha256, check):
+    """Get `address` into `part` and verify it; Unusable if this address won't give it."""
+    failures, reason = 0, None
+    while failures < TRIES:
+        if failures:
+            asked = reason.wait if reason else 0.0
+            time.sleep(min(max(asked, BACK_OFF * 2 ** (failures - 1)), LONGEST_WAIT))
+        had = part.stat().st_size if part.exists() else 0
+        if had and size is not None and had >= size:  # all there, or too much
+            if not fault(part, size, sha256, check):
+                return
+            part.unlink()
+            had = 0
+        try:
+            expected, digest = transfer(address, part, had, size)
+        except Interrupted as error:
+            got = (part.stat().st_size if part.exists() else 0) - had
+            failures, reason = (1 if got >= PROGRESS else failures + 1), error
+            continue
+        wrong = fault(part, size if size is not None else expected, sha256 or digest, check)
+        if not wrong:
+            return
+        part.unlink()
+        if not had:
+            raise Unusable(wrong)
+        failures += 1  # the old part may have been at fault: once more, from the start
+        reason = Interrupted(wrong)
+    raise Unusable(f"{reason} ({failures} tries)")
+
+
+def transfer(address, part, had, size):
+    """Bring `part`, `had` bytes long, to its end in one connection -> (size, SHA-256) or Nones.
+
+    Size and SHA-256 are what the server promises. Interrupted if another try may help.
+    """
+    import requests
+
+    headers = {"Accept-Encoding": "identity"}
+    if had:
+        headers["Range"] = f"bytes={had}-"
+    try:
+        with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+            expected, start = judge(answer, part, had, size)
+            receive(answer, part, start, expected)
+            return expected, linked_sha256(answer)
+    except requests.TooManyRedirects:
+        raise Unusable("too many redirects") from None
+    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+        raise Unusable(str(error)) from None
+    except requests.ConnectTimeout:  # a blocked address: waiting again would not help
+        raise Unusable(f"no connection within {TIMEOUT[0]:g} s") from None
+    except requests.Timeout:
+        raise Interrupted(f"no answer within {TIMEOUT[1]:g} s") from None
+    except requests.RequestException as error:
+        cut = isinstance(error, requests.exceptions.ChunkedEncodingError)
+        raise Interrupted("the connection was cut" if cut else "no connection") from None
+
+
+def judge(answer, part, had, size):
+    """From status and headers -> (expected size or None, position at which the content starts)."""
+    status = answer.status_code
+    if status == 416:  # the server has nothing after `had` bytes
+        part.unlink(missing_ok=True)
+        raise Interrupted("the server refused to continue the file")
+    if status in (408, 425, 429) or status >= 500:
+        wait = answer.headers.get("Retry-After", "")
+        raise Interrupted(f"status {status}", float(wait) if wait.isdigit() else 0.0)
+    if status not in (200, 206):
+        raise Unusable(f"status {status}")
+    length = answer.headers.get("Content-Length", "")
+    expected = int(length) if length.isdigit() else None
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        expected = None
+    start = 0
+    if status == 206:
+        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+        if not place or int(place[1]) != had:
+            part.unlink(missing_ok=True)
+            raise Interrupted("the server continued at another place")
+        start, expected = had, int(place[2])
+    if size is not None and expected not in (None, size):
+        page = " (a web page)" if "html" in answer.headers.get("Content-Type", "") else ""
+        raise Unusable(f"the server has {expected:,} bytes{page} instead of {size:,}")
+    expected = size if expected is None else expected
+    needed, free = (expected or 0) - start, shutil.disk_usage(part.parent).free
+    if needed + MARGIN > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"{megabytes(needed)} are still to come, but only {megabytes(free)} are free",
+        )
+    return expected, start
+
+
+def receive(answer, part, start, expected):
+    """Write the answer's content into `part` from `start` on, under a progress bar."""
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc=part.name.removesuffix(".part"), total=expected, initial=start, leave=False,
+        unit="B", unit_scale=True, file=sys.stdout, disable=(expected or 0) < 2**20,
+    )  # fmt: skip
+    with bar, open(part, "r+b" if start else "wb") as file:
+        file.seek(start)
+        for piece in answer.iter_content(2**16):
+            file.write(piece)
+            bar.update(len(piece))
+            if expected is not None and file.tell() > expected:
+                break
+        file.flush()
+        os.fsync(file.fileno())
+        end = file.tell()
+    if expected is not None and end > expected:
+        part.unlink()
+        raise Unusable(f"more than the {expected:,} bytes that it should have")
+    if expected is not None and end < expected:
+        raise Interrupted(f"the connection was cut after {end:,} of {expected:,} bytes")
+
+
+def linked_sha256(answer):
+    """The SHA-256 that Hugging Face sends with a large file, on the redirect to its store."""
+    for step in [*answer.history, answer]:
+        tag = step.headers.get("X-Linked-ETag", "").strip('W/"').lower()
+        if re.fullmatch(r"[0-9a-f]{64}", tag):
+            return tag
+    return None
+
+
+def give_up(path, addresses, tried, size):
+    bytes_ = f" ({size:,} bytes)" if size is not None else ""
+    lines = [f"{path.name} could not be had.", *(f"  - {line}" for line in tried)]
+    lines.append(
+        f"Run this again later: what has come so far is kept. Or fetch it by hand from "
+        f"{' or '.join(addresses)} and save it as {os.path.relpath(path)}{bytes_}."
+    )
+    return DownloadError("\n".join(lines), tried[-1])
+
+
+def megabytes(count):
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count:,} bytes"
+
+
+# ---- GPT-2
+
+
+def fetch_safetensors(model_size, folder):
+    """Hugging Face's `model.safetensors` of GPT-2 124M, 355M, 774M or 1558M -> its Path."""
+    repository, revision, size, sha256 = SAFETENSORS[model_size]
+    host = os.environ.get("HF_ENDPOINT", HUGGING_FACE).rstrip("/")
+    address = f"{host}/{repository}/resolve/{revision}/model.safetensors"
+    path = Path(folder) / "model.safetensors"
+    return fetch(path, [address], size=size, sha256=sha256, check=check_safetensors)
+
+
+def fetch_openai_checkpoint(model_size, folder):
+    """OpenAI's seven files of GPT-2 124M, 355M, 774M or 1558M -> their folder.
+
+    The hash of the tensors is not published: TensorFlow verifies each tensor as it reads it.
+    """
+    for name, (sizes, sha256) in CHECKPOINT.items():
+        fetch(
+            Path(folder) / name,
+            [f"{place}/{model_size}/{name}" for place in OPENAI],
+            size=sizes.get(model_size),
+            sha256=sha256,
+            check=check_json if name.endswith(".json") else check_no_page,
+        )
+    return Path(folder)
+
+
+def check_safetensors(path):
+    """ValueError unless the header can be read and the file is as long as it says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            file.keys()
+    except SafetensorError as error:
+        raise ValueError(f"no safetensors file ({error})") from None
+
+
+def check_json(path):
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError("no JSON") from None
+
+
+def check_no_page(path):
+    if looks_like_a_page(path):
+        raise ValueError("no checkpoint")
 
 
 offer_vocabulary_to_tiktoken(Path(__file__).resolve().parent / "course" / "gpt2-bpe")
@@ -1066,21 +1443,14 @@ def write_whole_or_not(content, path):
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to save {path.name} in")
-    part = path.with_name(path.name + ".part")
     try:
-        with open(part, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        write_atomically(path, lambda file: torch.save(content, file))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         free = shutil.disk_usage(path.parent).free / 1e6
         raise OSError(
             f"{path.name} was not saved and what stood there before is untouched: {error} "
             f"({free:,.0f} MB are free on this disk)"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_plain(name, value):
@@ -1101,7 +1471,13 @@ def check_plain(name, value):
         )
 
 
-CHECKPOINT_KEYS = ("model_state_dict", "optimizer_state_dict", "rng_state", "cuda_rng_state")
+CHECKPOINT_KEYS = (
+    "model_state_dict",
+    "optimizer_state_dict",
+    "rng_state",
+    "cuda_rng_state",
+    "mps_rng_state",
+)
 
 
 def save_checkpoint(path, model, optimizer=None, **extra):
@@ -1119,6 +1495,8 @@ def save_checkpoint(path, model, optimizer=None, **extra):
         content["optimizer_state_dict"] = optimizer.state_dict()
     if torch.cuda.is_available():
         content["cuda_rng_state"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        content["mps_rng_state"] = torch.mps.get_rng_state()
     write_whole_or_not({**content, **extra}, path)
 
 
@@ -1199,4 +1577,381 @@ def load_checkpoint(path, model, optimizer=None, device="cpu"):
     gpu_states = states["cuda_rng_state"] or []
     if torch.cuda.is_available() and len(gpu_states) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([state.cpu() for state in gpu_states])
+    if torch.backends.mps.is_available() and states["mps_rng_state"] is not None:
+        torch.mps.set_rng_state(states["mps_rng_state"].cpu())
     return content
+
+
+# ch05, section 5.5 Loading pretrained weights from OpenAI
+
+
+class ReadLater(dict):
+    """A dictionary of functions: asking for a value calls its function and keeps nothing.
+
+    Values that are no functions are given as they are.
+    """
+
+    get, items, values = Mapping.get, Mapping.items, Mapping.values
+
+    def __getitem__(self, key):
+        value = super().__getitem__(key)
+        return value() if callable(value) else value
+
+    def __iter__(self):  # its own, so that dict(...) and {**...} take the values from above
+        return super().__iter__()
+
+
+def nested_params(tensors):
+    """{"h0/attn/c_attn/w": function, ...} -> `params`, nested like the names.
+
+    The final norm, `ln_f/g` and `ln_f/b`, is `params["g"]` and `params["b"]`.
+    """
+    params, blocks = ReadLater(), {}
+    for name, read in tensors.items():
+        *path, last = name.removeprefix("ln_f/").split("/")
+        place = params
+        if path and re.fullmatch(r"h\d+", path[0]):
+            place = blocks.setdefault(int(path.pop(0)[1:]), ReadLater())
+        for part in path:
+            place = place.setdefault(part, ReadLater())
+        place[last] = read
+    params["blocks"] = [blocks[i] for i in sorted(blocks)]
+    return params
+
+
+def openai_name(name):
+    """Hugging Face's name of a GPT-2 tensor -> OpenAI's, or None for a stored mask."""
+    *path, last = name.removeprefix("transformer.").split(".")
+    if path[-1:] == ["attn"]:  # attn.bias and attn.masked_bias are masks
+        return None
+    if path[-1] in ("wte", "wpe", "lm_head"):
+        return path[-1]
+    if path[0] == "h":
+        path[:2] = [f"h{path[1]}"]
+    weight = "g" if path[-1].startswith("ln_") else "w"
+    return "/".join([*path, weight if last == "weight" else last[:1]])
+
+
+def read_tensor(path, name):
+    """One tensor of a safetensors file as an fp32 array; the file is closed again."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor(name).float().numpy()
+
+
+def load_gpt2_params_from_safetensors(path):
+    """`params` of a GPT-2 in Hugging Face's layout. Without TensorFlow; read on access."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+    readers = {openai_name(name): partial(read_tensor, path, name) for name in names}
+    readers.pop(None, None)
+    return nested_params(readers)
+
+
+def block_under_our_names(block):
+    """One of OpenAI's blocks -> {name inside a TransformerBlock: function that gets the array}."""
+    import numpy as np
+
+    ours = {}
+    for our, their in {"norm1": "ln_1", "norm2": "ln_2"}.items():
+        ours[f"{our}.scale"] = lambda t=their: block[t]["g"]
+        ours[f"{our}.shift"] = lambda t=their: block[t]["b"]
+
+    def third(i, last):  # of the query-key-value matrix or bias
+        return np.split(block["attn"]["c_attn"][last], 3, axis=-1)[i]
+
+    for i, our in enumerate(["att.W_query", "att.W_key", "att.W_value"]):
+        ours[f"{our}.weight"] = lambda i=i: third(i, "w").T
+        ours[f"{our}.bias"] = lambda i=i: third(i, "b")
+    linear = {
+        "att.out_proj": ("attn", "c_proj"),
+        "ff.layers.0": ("mlp", "c_fc"),
+        "ff.layers.2": ("mlp", "c_proj"),
+    }
+    for our, (part, their) in linear.items():
+        ours[f"{our}.weight"] = lambda p=part, t=their: block[p][t]["w"].T
+        ours[f"{our}.bias"] = lambda p=part, t=their: block[p][t]["b"]
+    return ours
+
+
+def under_our_names(params):
+    """OpenAI's `params` -> ReadLater of arrays with the names and shapes of GPTModel.
+
+    The head is the token embedding, unless the file has an `lm_head` of its own.
+    """
+    head = "lm_head" if "lm_head" in params else "wte"
+    state = {
+        "tok_emb.weight": lambda: params["wte"],
+        "pos_emb.weight": lambda: params["wpe"],
+        "final_norm.scale": lambda: params["g"],
+        "final_norm.shift": lambda: params["b"],
+        "out_head.weight": lambda: params[head],
+    }
+    for i, block in enumerate(params["blocks"]):
+        for name, get in block_under_our_names(block).items():
+            state[f"trf_blocks.{i}.{name}"] = get
+    return ReadLater(state)
+
+
+def assign(left, right):
+    """Copy `right`, an array or tensor, into the parameter `left` and return it.
+
+    ValueError, and nothing is copied, when the shapes differ.
+    """
+    if tuple(left.shape) != tuple(right.shape):
+        raise ValueError(
+            f"shapes differ: {tuple(left.shape)} in the model, {tuple(right.shape)} to assign"
+        )
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        left.copy_(torch.as_tensor(right))
+    return left if isinstance(left, nn.Parameter) else nn.Parameter(left)
+
+
+def misfits(gpt, params):
+    """What keeps `params` from fitting the model, a line for each tensor."""
+    ours = dict(gpt.named_parameters(remove_duplicate=False))
+    theirs = under_our_names(params)
+    blocks = len(params["blocks"]), len(gpt.trf_blocks)
+    if blocks[0] != blocks[1]:
+        return [f"params has {blocks[0]} blocks and the model {blocks[1]}"]
+    wrong = [f"{name} is not in params" for name in ours if name not in theirs]
+    for name in theirs:
+        try:
+            shape = theirs[name].shape
+        except KeyError as error:
+            wrong.append(f"{name} is not in params (no {error})")
+        except ValueError as error:
+            wrong.append(f"{name} can't be taken from params ({error})")
+        else:
+            if name not in ours:
+                wrong.append(f"{name} is in params and not in the model")
+            elif shape != tuple(ours[name].shape):
+                here = tuple(ours[name].shape)
+                wrong.append(f"{name} is {shape} in params and {here} in the model")
+    return wrong
+
+
+def load_weights_into_gpt(gpt, params):
+    """Copy OpenAI's weights into `gpt`, tensor by tensor; it stays on its device.
+
+    ValueError names the tensors that are missing or of another shape; `gpt` is unchanged then.
+    """
+    if wrong := misfits(gpt, params):
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"the weights do not fit, the model is unchanged: {'; '.join(wrong[:3])}{more}. "
+            "Build the model with config_from_settings(settings)"
+        )
+    ours = dict(gpt.named_parameters(remove_duplicate=False))
+    theirs = under_our_names(params)
+    for name in theirs:
+        assign(ours[name], theirs[name])
+
+
+def config_from_settings(settings):
+    """OpenAI's settings (hparams.json) -> a configuration for GPTModel, without dropout."""
+    return {
+        "vocab_size": settings["n_vocab"],
+        "context_length": settings["n_ctx"],
+        "emb_dim": settings["n_embd"],
+        "n_heads": settings["n_head"],
+        "n_layers": settings["n_layer"],
+        "drop_rate": 0.0,
+        "qkv_bias": True,
+    }
+
+
+GPT2_SIZES = {  # channels, heads, layers
+    "124M": (768, 12, 12),
+    "355M": (1024, 16, 24),
+    "774M": (1280, 20, 36),
+    "1558M": (1600, 25, 48),
+}
+GPT2_NAMES = {
+    "gpt2-small": "124M",
+    "gpt2-medium": "355M",
+    "gpt2-large": "774M",
+    "gpt2-xl": "1558M",
+}
+
+
+def check_model_size(model_size):
+    if model_size not in GPT2_SIZES:
+        raise ValueError(f"model_size must be one of {', '.join(GPT2_SIZES)}, got {model_size!r}")
+
+
+def load_gpt2_from_hugging_face(model_size, models_dir):
+    """Fetch GPT-2 `model_size` ("124M", ...) if need be -> (settings, params).
+
+    OSError (DownloadError) when it is neither on the disk nor to be had.
+    """
+    check_model_size(model_size)
+    name = next(name for name, size in GPT2_NAMES.items() if size == model_size)
+    path = fetch_safetensors(model_size, Path(models_dir) / name)
+    n_embd, n_head, n_layer = GPT2_SIZES[model_size]
+    settings = {"n_vocab": 50257, "n_ctx": 1024}
+    settings |= {"n_embd": n_embd, "n_head": n_head, "n_layer": n_layer}
+    return settings, load_gpt2_params_from_safetensors(path)
+
+
+def load_gpt2_from_folder(folder):
+    """Settings and `params` of a folder with model.safetensors and hparams.json or config.json.
+
+    FileNotFoundError without these; ValueError when config.json tells of another architecture.
+    """
+    folder = Path(folder)
+    for name in ("model.safetensors", "config.json"):
+        other = folder / ("hparams.json" if name == "config.json" else name)
+        if not (folder / name).is_file() and not other.is_file():
+            raise FileNotFoundError(f"{folder.name} holds no {name}: it is no folder of a GPT-2")
+    params = load_gpt2_params_from_safetensors(folder / "model.safetensors")
+    if (folder / "hparams.json").is_file():
+        return json.loads((folder / "hparams.json").read_text(encoding="utf-8")), params
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for key, needed in {
+        "model_type": "gpt2",
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+    }.items():
+        if config.get(key, needed) != needed:
+            raise ValueError(f"{folder.name} has {key} {config[key]!r}; GPTModel has {needed!r}")
+    names = {"n_vocab": "vocab_size", "n_ctx": "n_positions"}
+    keys = ["n_vocab", "n_ctx", "n_embd", "n_head", "n_layer"]
+    return {key: config[names.get(key, key)] for key in keys}, params
+
+
+def load_pretrained(name, models_dir):
+    """A pretrained GPT-2 -> (model in eval mode, its configuration, its name).
+
+    `name` is "auto", "gpt2-mini" or a name or size of GPT-2 ("gpt2-small", "124M", "gpt2-small
+    (124M)"). What can't be had is replaced by gpt2-mini; one printed line says so.
+    """
+    short = str(name).split(" ")[0]
+    wanted = next((n for n, size in GPT2_NAMES.items() if short in (n, size)), short)
+    if wanted not in ("auto", "gpt2-mini", *GPT2_NAMES):
+        known = ", ".join(["auto", "gpt2-mini", *GPT2_NAMES])
+        raise ValueError(f"there is no pretrained model {name!r}; choose one of {known}")
+    taken = "gpt2-small" if wanted == "auto" else wanted
+    why = "it is on this disk" if wanted == "auto" else "chosen by name"
+    try:
+        if taken != "gpt2-mini":
+            settings, params = load_gpt2_from_hugging_face(GPT2_NAMES[taken], models_dir)
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        why = f"{taken} is not on this disk and can't be fetched ({reason})"
+        taken = "gpt2-mini"
+    if taken == "gpt2-mini":
+        settings, params = load_gpt2_from_folder(Path(models_dir) / "gpt2-mini")
+    print(f"{taken}: {why}")
+    config = config_from_settings(settings)
+    model = GPTModel(config).eval()
+    load_weights_into_gpt(model, params)
+    return model, config, taken
+
+
+def import_tensorflow():
+    """The module tensorflow, without its start-up notes on the error output."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    return tensorflow
+
+
+def read_tf_variable(reader, name):
+    """One variable as an array. OpenAI's matrices have a leading axis of 1, which is dropped."""
+    try:
+        array = reader.get_tensor(name)
+    except Exception as error:  # a checksum that does not fit, or a file cut short
+        raise ValueError(f"{name} can't be read, delete the checkpoint: {error}") from error
+    return array[0] if array.ndim == 3 else array
+
+
+def load_gpt2_params_from_tf_ckpt(ckpt_path, settings):
+    """`params` of OpenAI's checkpoint `ckpt_path` (".../124M/model.ckpt"); read on access."""
+    reader = import_tensorflow().train.load_checkpoint(str(ckpt_path))
+    names = [n for n in reader.get_variable_to_shape_map() if n.startswith("model/")]
+    params = nested_params(
+        {n.removeprefix("model/"): partial(read_tf_variable, reader, n) for n in names}
+    )
+    if len(params["blocks"]) != settings["n_layer"]:
+        blocks = len(params["blocks"])
+        raise ValueError(f"{blocks} blocks in the checkpoint, not {settings['n_layer']}")
+    return params
+
+
+def download_and_load_gpt2(model_size, models_dir):
+    """Fetch GPT-2 "124M", "355M", "774M" or "1558M" if need be -> (settings, params).
+
+    OpenAI's files, read with TensorFlow; where that is not installed, the same tensors from
+    Hugging Face's file. OSError (DownloadError) when they can't be had.
+    """
+    check_model_size(model_size)
+    if importlib.util.find_spec("tensorflow") is None:
+        print("no tensorflow here: the same tensors come from Hugging Face's file")
+        return load_gpt2_from_hugging_face(model_size, models_dir)
+    folder = fetch_openai_checkpoint(model_size, Path(models_dir) / model_size)
+    settings = json.loads((folder / "hparams.json").read_text(encoding="utf-8"))
+    return settings, load_gpt2_params_from_tf_ckpt(folder / "model.ckpt", settings)
+
+
+def tensors_for_transformers(model):
+    """The weights of a GPTModel -> {Hugging Face's name: tensor on the CPU}.
+
+    The head is left out where it equals the token embedding; missing biases become zeros.
+    """
+    named = {
+        "wte.weight": model.tok_emb.weight,
+        "wpe.weight": model.pos_emb.weight,
+        "ln_f.weight": model.final_norm.scale,
+        "ln_f.bias": model.final_norm.shift,
+    }
+    for i, block in enumerate(model.trf_blocks):
+        qkv = [block.att.W_query, block.att.W_key, block.att.W_value]
+        biases = [torch.zeros(len(q.weight)) if q.bias is None else q.bias.cpu() for q in qkv]
+        named[f"h.{i}.attn.c_attn.weight"] = torch.cat([q.weight for q in qkv]).T
+        named[f"h.{i}.attn.c_attn.bias"] = torch.cat(biases)
+        parts = {"attn.c_proj": block.att.out_proj}
+        parts |= {"mlp.c_fc": block.ff.layers[0], "mlp.c_proj": block.ff.layers[2]}
+        for name, linear in parts.items():
+            named[f"h.{i}.{name}.weight"] = linear.weight.T
+            named[f"h.{i}.{name}.bias"] = linear.bias
+        for name, part in {"ln_1": block.norm1, "ln_2": block.norm2}.items():
+            named[f"h.{i}.{name}.weight"], named[f"h.{i}.{name}.bias"] = part.scale, part.shift
+    named = {f"transformer.{name}": tensor for name, tensor in named.items()}
+    if not torch.equal(model.out_head.weight, model.tok_emb.weight):
+        named["lm_head.weight"] = model.out_head.weight
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+
+
+def save_for_transformers(model, folder):
+    """Save a GPTModel as a folder that transformers' GPT2LMHeadModel.from_pretrained opens."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, dropout = tensors_for_transformers(model), model.drop_emb.p
+    V, C = model.tok_emb.weight.shape
+    config = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
+    config |= {"vocab_size": V, "n_positions": len(model.pos_emb.weight), "n_embd": C}
+    config |= {"n_layer": len(model.trf_blocks), "n_head": model.trf_blocks[0].att.num_heads}
+    config |= {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
+    config |= {"embd_pdrop": dropout, "attn_pdrop": dropout, "resid_pdrop": dropout}
+    end = 50256 if V > 50256 else None  # <|endoftext|>
+    config |= {"bos_token_id": end, "eos_token_id": end}
+    config |= {"tie_word_embeddings": "lm_head.weight" not in tensors}
+    part = folder / "model.safetensors.part"
+    save_file(tensors, part, metadata={"format": "pt"})
+    os.replace(part, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
