@@ -123,6 +123,11 @@ def test_make_course_shows_a_failing_cell_and_goes_on(tmp_path):
     assert re.search(r"good.ipynb +2 +2 +\d+ +passed$", table[3])
 
 
+def test_a_kernel_that_dies_is_reported(tmp_path):
+    result = execute(write_notebook(tmp_path / "dead.ipynb", "import os\nos._exit(1)"))
+    assert "the kernel died" in result.error
+
+
 def test_notebooks_run_without_a_network(tmp_path):
     code = "import socket\nsocket.create_connection(('1.1.1.1', 80), 2)"
     result = execute(write_notebook(tmp_path / "online.ipynb", code))

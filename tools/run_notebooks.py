@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -88,8 +88,10 @@ def execute(path, root=ROOT, report=lambda done, total: None):
     started, error = time.monotonic(), ""
     try:
         client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+    except (CellExecutionError, CellTimeoutError) as failure:
         error = re.sub(r"\x1b\[[0-9;]*m", "", str(failure))
+    except (RuntimeError, AssertionError):  # how nbclient reports a kernel that has died
+        error = "the kernel died: was there enough memory?"
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
     return Result(name, tidy(notebook), time.monotonic() - started, error)
 
