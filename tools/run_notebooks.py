@@ -111,12 +111,13 @@ def tidy(notebook):
 
 
 def joined_streams(outputs):
-    """The outputs with neighbouring texts of the same stream made one."""
+    """The outputs with all texts of a stream in the place of its first, as nbclient has them."""
     joined = []
     for output in outputs:
-        last = joined[-1] if joined else {}
-        if output.output_type == "stream" and last.get("name") == output.name:
-            last["text"] += output.text
+        same = [o for o in joined if output.output_type == "stream" == o.output_type]
+        same = [o for o in same if o.name == output.name]
+        if same:
+            same[0].text += output.text
         else:
             joined.append(output)
     return joined
