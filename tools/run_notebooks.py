@@ -76,6 +76,7 @@ def execute(path, root=ROOT, report=lambda done, total: None):
         resources={"metadata": {"path": str(path.parent)}},
         coalesce_streams=True,
         record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors of the kernel, no advice
         on_cell_start=lambda cell, cell_index: report(cell_index + 1, total),
     )
     paths = [str(ROOT / "tools" / "offline"), os.environ.get("PYTHONPATH", "")]
