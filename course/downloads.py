@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 TIMEOUT = (10, 30)  # seconds: to connect, and between two pieces of the answer
@@ -84,22 +85,24 @@ class Interrupted(Exception):
         self.wait = wait
 
 
-def online(timeout=1.0):
-    """Whether a server in the open internet answers within `timeout` seconds."""
+def offline(addresses):
+    """Why no download is tried at all, in words, or "". With a proxy only trying can tell."""
     if os.environ.get("COURSE_OFFLINE"):
+        return "this machine is offline"
+    if getproxies() or any(map(reachable, addresses)):
+        return ""
+    return f"no connection to {' or '.join(urlsplit(a).netloc or a for a in addresses)}"
+
+
+def reachable(address, timeout=3.0):
+    """Whether the server of a web address takes connections within `timeout` seconds."""
+    try:
+        place = urlsplit(address)
+        port = place.port or (443 if place.scheme == "https" else 80)
+        socket.create_connection((place.hostname or "", port), timeout).close()
+    except (OSError, ValueError):
         return False
-    for host, port in [("1.1.1.1", 443), ("8.8.8.8", 53)]:
-        try:
-            socket.create_connection((host, port), timeout=timeout / 2).close()
-            return True
-        except OSError:
-            continue
-    return False
-
-
-def offline():
-    """Whether to try no download at all. With a proxy only trying can tell."""
-    return bool(os.environ.get("COURSE_OFFLINE")) or not (getproxies() or online())
+    return True
 
 
 def fetch(path, addresses, size=None, sha256=None, check=None):
@@ -118,8 +121,8 @@ def fetch(path, addresses, size=None, sha256=None, check=None):
     if not wrong:
         return path
     tried = [f"on this disk: {wrong}"] if path.exists() else []
-    if offline():
-        raise give_up(path, addresses, [*tried, "this machine is offline"], size)
+    if reason := offline(addresses):
+        raise give_up(path, addresses, [*tried, reason], size)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")

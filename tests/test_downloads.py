@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -81,11 +82,14 @@ def serving(behave):
         server.server_close()
 
 
+REAL_OFFLINE = downloads.offline
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     for name, value in [("BACK_OFF", 0.01), ("LONGEST_WAIT", 0.3), ("TIMEOUT", (2, 0.4))]:
         monkeypatch.setattr(downloads, name, value)
-    monkeypatch.setattr(downloads, "offline", lambda: False)
+    monkeypatch.setattr(downloads, "offline", lambda addresses: "")
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -358,12 +362,26 @@ def test_a_full_disk_is_noticed_before(tmp_path, monkeypatch):
 
 
 def test_offline_is_an_error_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "offline", lambda: True)
+    monkeypatch.setattr(downloads, "offline", lambda addresses: "this machine is offline")
     with serving(good) as server, pytest.raises(DownloadError) as caught:
         fetch(tmp_path / "file.bin", server.address, **RIGHT)
     assert caught.value.reason == "this machine is offline"
     assert server.requests == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_way_to_the_server_is_an_error_at_once(tmp_path, monkeypatch):
+    """As on a train: no retries, no back-off."""
+    monkeypatch.setattr(downloads, "offline", REAL_OFFLINE)
+    monkeypatch.delenv("COURSE_OFFLINE", raising=False)
+    started = time.monotonic()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        port = nobody.getsockname()[1]
+        with pytest.raises(DownloadError, match=f"no connection to 127.0.0.1:{port}"):
+            fetch(tmp_path / "file.bin", f"http://127.0.0.1:{port}/file.bin")
+    assert time.monotonic() - started < 5
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_at_once_download_once(tmp_path):
@@ -389,7 +407,7 @@ def test_kill_9_in_mid_download(tmp_path, seconds):
     path, part = tmp_path / "file.bin", tmp_path / "file.bin.part"
     code = f"""
 from course import downloads
-downloads.offline = lambda: False
+downloads.offline = lambda addresses: ""
 downloads.fetch({str(path)!r}, ADDRESS, size={len(CONTENT)}, sha256={SHA256!r})
 """
     with serving(lambda handler, number: handler.file(pause=0.05)) as server:
