@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(EXACT)
 .PHONY: lab course test clean
 
 lab: $(VENV)/course
-	$(BIN)/jupyter lab
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)
 
 course: $(VENV)/test
 	$(BIN)/python tools/run_notebooks.py
