@@ -1,6 +1,8 @@
 # make lab      open the course in JupyterLab
 # make course   run every notebook from top to bottom and print a table
 # make test     run every test, notebooks included
+# make site     build the course as static pages in build/site
+# make slides   make a deck of slides from each lesson, in build/slides
 #
 # Each makes the environment .venv first if it is not there yet. With another Python:
 # make lab PYTHON=python3.12
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 EXACT := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info[:2] == (3, 11)))')
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(EXACT)
 
-.PHONY: lab course test clean
+.PHONY: lab course test site slides clean
 
 lab: $(VENV)/course
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -24,6 +26,14 @@ course: $(VENV)/test
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest
+
+site: $(VENV)/site
+	rm -rf build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c site . build/site
+	@echo "Open build/site/index.html"
+
+slides: $(VENV)/site
+	$(BIN)/python tools/make_slides.py
 
 clean:
 	rm -rf $(VENV)
@@ -35,6 +45,10 @@ $(VENV)/course: requirements.txt constraints.txt
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/test: $(VENV)/course tests/requirements.txt
+$(VENV)/test: $(VENV)/course tests/requirements.txt site/requirements.txt
 	$(PIP) -r requirements.txt -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/site: $(VENV)/course site/requirements.txt
+	$(PIP) -r requirements.txt -r site/requirements.txt
 	@touch $@

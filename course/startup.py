@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = ["torch", "tiktoken", "matplotlib", "safetensors", "tqdm"]
+NEEDED = {  # module: package
+    **{name: name for name in ("torch", "tiktoken", "matplotlib", "pandas", "safetensors", "tqdm")},
+    **{"sklearn": "scikit-learn", "sacrebleu": "sacrebleu", "ipywidgets": "ipywidgets"},
+}
 
 
 def start():
     """Make the course usable from this kernel, print a line on it, return the course's folder."""
     from course.vocabulary import offer_vocabulary_to_tiktoken
 
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [NEEDED[name] for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing and in_colab():
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
     elif missing:

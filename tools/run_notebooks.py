@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ def execute(path, root=ROOT, report=lambda done, total: None):
     }
     started, error = time.monotonic(), ""
     try:
-        client.execute(env=environment)
+        with tempfile.TemporaryDirectory() as folder:  # not the progress of whoever runs this
+            environment["COURSE_PROGRESS"] = str(Path(folder) / "progress.json")
+            client.execute(env=environment)
     except (CellExecutionError, CellTimeoutError) as failure:
         error = re.sub(r"\x1b\[[0-9;]*m", "", str(failure))
     except (RuntimeError, AssertionError):  # how nbclient reports a kernel that has died
@@ -100,15 +103,26 @@ def execute(path, root=ROOT, report=lambda done, total: None):
 def tidy(notebook):
     """The notebook as we commit it: no times, no widget state, ids that depend on the content."""
     notebook.metadata = nbformat.from_dict(METADATA)
-    seen = {}
+    seen, before = {}, None
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        cell.metadata["slideshow"] = nbformat.from_dict({"slide_type": slide_type(cell, before)})
+        before = cell
         if cell.cell_type == "code":
             cell.outputs = joined_streams(cell.outputs)
+            for output in cell.outputs:  # without its state a widget shows an error
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         digest = hashlib.sha1(f"{cell.cell_type} {cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, 0) + 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
     return notebook
+
+
+def slide_type(cell, before):
+    """Which slide a cell opens: one for each heading, below it one for each step of the lesson."""
+    if cell.cell_type == "markdown":
+        return "slide" if re.search(r"^#{1,3} ", cell.source, re.MULTILINE) else "subslide"
+    return "-" if before and before.cell_type == "markdown" else "subslide"
 
 
 def joined_streams(outputs):

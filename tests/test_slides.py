@@ -1,0 +1,62 @@
+"""The slides: each lesson as a deck that shows without a network."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT
+from lab import CHROMIUM, chromium
+
+from tools.stamp_lectures import lessons
+
+LESSON = ROOT / "ch04" / "ch04.ipynb"
+
+
+@pytest.fixture(scope="module")
+def deck(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides")
+    command = [sys.executable, "tools/make_slides.py", "--to", folder, LESSON]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return folder / "ch04.html"
+
+
+@pytest.mark.parametrize("path", lessons(), ids=lambda path: path.stem)
+def test_every_cell_says_which_slide_it_opens(path):
+    kinds = [c.metadata.slideshow.slide_type for c in nbformat.read(path, as_version=4).cells]
+    assert set(kinds) <= {"slide", "subslide", "-"}
+    assert kinds[0] == "slide"
+    assert kinds.count("slide") >= 5
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_the_deck_shows_its_pictures_and_formulas_offline(deck):
+    cells = nbformat.read(LESSON, as_version=4).cells
+    with chromium(viewport={"width": 1280, "height": 800}) as page:
+        asked, errors = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(deck.as_uri())
+        page.wait_for_selector(".reveal.ready", timeout=20_000)
+        page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+        assert errors == []
+        assert not [url for url in asked if not url.startswith(("file:", "data:"))]
+        kinds = [cell.metadata.slideshow.slide_type for cell in cells]
+        assert page.evaluate("Reveal.getTotalSlides()") == len(kinds) - kinds.count("-")
+        pictures = [
+            o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})
+        ]
+        widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+        assert len(widths) == len(pictures)
+        assert min(widths) > 0
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_one_goes_down_through_a_section_and_right_to_the_next(deck):
+    with chromium() as page:
+        page.goto(deck.as_uri())
+        page.wait_for_selector(".reveal.ready", timeout=20_000)
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(300)
+        assert page.evaluate("[Reveal.getIndices().h, Reveal.getIndices().v]") == [1, 1]
