@@ -1,12 +1,16 @@
 """Pictures of section 5.5: where GPT-2's weights come from, and how they change their layout."""
 
+import matplotlib.pyplot as plt
+
 from course.figures import (
     EMBEDDING,
     FAINT,
     INK,
     KEY,
+    PAPER,
     QUERY,
     VALUE,
+    WIDTH,
     arrow,
     box,
     canvas,
@@ -56,4 +60,28 @@ def cut_and_turn():
         figure,
         "OpenAI keeps query, key and value side by side in one matrix of C rows and 3C columns; "
         "our three `nn.Linear` layers want a matrix each, with a row for every output channel.",
+    )
+
+
+def memory(model, all_tensors, largest):
+    """Two ways to load, as bars of MB: all tensors first, and one at a time."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.3))
+    rows = [("read all, then copy", all_tensors), ("one at a time", largest)]
+    for y, (_, beside) in enumerate(rows):
+        axes.barh(y, model, height=0.55, color=QUERY)
+        axes.barh(y, beside, left=model, height=0.55, color=KEY)
+        axes.text(model / 2, y, f"the model: {model:.0f}", ha="center", va="center", color=PAPER)
+        axes.text(model + beside / 2, y, f"{beside:.0f}", ha="center", va="center")
+        end, times = model + all_tensors, f"{1 + beside / model:.2f} ×"
+        axes.text(1.02 * end, y, times, ha="left", va="center")
+    axes.plot([1.3 * model] * 2, [-0.42, 1.5], color=INK, linestyle=":", linewidth=1.4)
+    axes.text(1.3 * model, -0.45, "limit: 1.3 ×", ha="center", va="bottom", fontsize=10)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set(xlabel="MB at the peak", ylim=(1.5, -0.5), xlim=(0, 1.13 * (model + all_tensors)))
+    axes.tick_params(axis="y", length=0)
+    show(
+        figure,
+        f"With all tensors in memory before the copying begins, loading needs "
+        f"{1 + all_tensors / model:.2f} times the model; with one at a time, at most the largest, "
+        f"it needs {1 + largest / model:.2f} times.",
     )
