@@ -62,7 +62,10 @@ class Cell:
 def notebooks(root):
     """The notebooks that may export, in reading order."""
     return sorted(root.glob("ch[0-9][0-9]/ch[0-9][0-9].ipynb")) + sorted(
-        path for path in root.glob("appendix/**/*.ipynb") if ".ipynb_checkpoints" not in path.parts
+        path
+        for path in root.glob("appendix/**/*.ipynb")
+        if not {".ipynb_checkpoints", "C-solutions"} & set(path.parts)
+        and not path.stem.endswith("exercises")
     )
 
 
