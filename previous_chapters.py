@@ -4,11 +4,13 @@ Generated from the notebooks by tools/export_previous_chapters.py. Don't edit it
 notebook that a comment names and run the tool again.
 """
 
+import codecs
 import difflib
 import errno
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import pickle
 import re
@@ -17,10 +19,11 @@ import socket
 import sys
 import time
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -30,7 +33,8 @@ import tiktoken
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 __all__ = [
     "split_into_tokens",
@@ -115,6 +119,128 @@ __all__ = [
     "download_and_load_gpt2",
     "tensors_for_transformers",
     "save_for_transformers",
+    "SPAM_URLS",
+    "SPAM_BYTES",
+    "SPAM_SHA256",
+    "SPAM_ZIP_SHA256",
+    "safe_entries",
+    "check_spam_zip",
+    "download_and_unzip_spam_data",
+    "find_spam_data",
+    "CLASSES",
+    "class_numbers",
+    "check_messages",
+    "read_messages",
+    "read_spam_file",
+    "create_balanced_dataset",
+    "random_split",
+    "encode_message",
+    "fit_to_length",
+    "SpamDataset",
+    "check_max_length",
+    "make_classifier",
+    "calc_accuracy_loader",
+    "batches_to_take",
+    "calc_loss_batch_classifier",
+    "calc_loss_loader_classifier",
+    "evaluate_classifier",
+    "train_classifier_simple",
+    "plot_values",
+    "frozen_blocks",
+    "cache_frozen_part",
+    "LastTokenBlock",
+    "trainable_part",
+    "spam_probabilities",
+    "classify_review",
+    "save_classifier",
+    "load_classifier",
+    "entry_fault",
+    "check_entries",
+    "read_entries",
+    "BOOK_DATA",
+    "BOOK_DATA_SIZE",
+    "download_and_load_file",
+    "kind_of",
+    "entries_of_kind",
+    "OPENING",
+    "RESPONSE_MARK",
+    "format_input",
+    "format_prompt",
+    "InstructionDataset",
+    "custom_collate_draft_1",
+    "custom_collate_draft_2",
+    "custom_collate_fn",
+    "MaskedInstructionDataset",
+    "masked_collate_fn",
+    "count_cut",
+    "hidden_states",
+    "last_logits",
+    "pick_next",
+    "generate_batch",
+    "answer_entries",
+    "batches_by_length",
+    "answer_all",
+    "calc_loss_counted",
+    "loss_per_token",
+    "fine_tune",
+    "fingerprint",
+    "read_responses",
+    "extract_responses",
+    "stream_ids",
+    "stream_text",
+    "stream_answer",
+    "exact_match",
+    "chrf",
+    "score_all",
+    "table_by_kind",
+    "JudgeError",
+    "read_piece",
+    "read_chat",
+    "OLLAMA",
+    "NO_JUDGE",
+    "chat_request",
+    "read_answer",
+    "query_model",
+    "check_if_running",
+    "SCALE",
+    "LABEL",
+    "MARK",
+    "parse_score",
+    "judge_prompt",
+    "judge_entries",
+    "generate_model_scores",
+    "bootstrap_interval",
+    "NeuralNetwork",
+    "make_pinwheel",
+    "ToyDataset",
+    "compute_accuracy",
+    "lr_at_step",
+    "find_highest_gradient",
+    "decay_groups",
+    "backward_in_parts",
+    "in_precision",
+    "hardware_dtype",
+    "RunLog",
+    "shuffling_state",
+    "set_shuffling_state",
+    "batches_of_epoch",
+    "new_run",
+    "save_run",
+    "resumed_run",
+    "count_steps",
+    "update_weights",
+    "LOG_COLUMNS",
+    "look_in",
+    "check_settings",
+    "train_model",
+    "LoRALayer",
+    "LinearWithLoRA",
+    "replace_linear_with_lora",
+    "count_trainable",
+    "merge_lora",
+    "save_lora",
+    "misfit",
+    "load_lora",
 ]
 
 
@@ -1958,3 +2084,1698 @@ def save_for_transformers(model, folder):
     save_file(tensors, part, metadata={"format": "pt"})
     os.replace(part, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+# ch06, section 6.2 Preparing the dataset
+
+
+SPAM_URLS = (
+    "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+    "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
+)
+SPAM_BYTES = 477_907
+SPAM_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+SPAM_ZIP_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
+
+
+def safe_entries(archive, folder, limit=50e6):
+    """The entries of an open ZipFile; ValueError if one would be written outside `folder`.
+
+    Also refused: more than `limit` bytes in all once unpacked.
+    """
+    folder, entries = Path(folder).resolve(), archive.infolist()
+    for entry in entries:
+        name = entry.filename.replace("\\", "/")
+        target = (folder / name).resolve()
+        if name[1:2] == ":" or not target.is_relative_to(folder):
+            raise ValueError(f"the zip is refused: its entry {name!r} leaves the folder")
+    if (size := sum(entry.file_size for entry in entries)) > limit:
+        raise ValueError(f"the zip is refused: unpacked it has {size:,} bytes")
+    return entries
+
+
+def check_spam_zip(path):
+    """ValueError unless the zip holds the SMS Spam Collection, byte for byte."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            safe_entries(archive, Path(path).parent)
+            content = archive.read("SMSSpamCollection")
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"no zip with the SMS Spam Collection ({error})") from None
+    if hashlib.sha256(content).hexdigest() != SPAM_SHA256:
+        raise ValueError(f"the messages inside do not have the SHA-256 {SPAM_SHA256[:8]}…")
+
+
+def download_and_unzip_spam_data(url, zip_path, extracted_path, data_file_path):
+    """Have the SMS Spam Collection as `data_file_path`, fetched only if it isn't there.
+
+    `url` is an address or several. The messages inside the zip must have the published SHA-256.
+    OSError (DownloadError) when it can't be had, ValueError for a zip that leaves its folder.
+    """
+    data_file_path, folder = Path(data_file_path), Path(extracted_path)
+    if fault(data_file_path, SPAM_BYTES, SPAM_SHA256) is None:
+        print(f"{data_file_path.name} is on this disk, verified")
+        return
+    fetch(zip_path, url, check=check_spam_zip)
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(zip_path) as archive:
+        for entry in safe_entries(archive, folder):
+            if not entry.is_dir():
+                target = folder / entry.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.read(entry)
+                write_atomically(target, lambda file, content=content: file.write(content))
+    os.replace(folder / "SMSSpamCollection", data_file_path)
+
+
+def find_spam_data(choice, folder):
+    """The data of this chapter -> (path, name); one printed line says which and why.
+
+    `choice` is "auto", "sms-spam-collection" or "spam-messages" (ours, in `folder`). A
+    collection that can't be had is replaced by ours.
+    """
+    folder, known = Path(folder), ("auto", "sms-spam-collection", "spam-messages")
+    if choice not in known:
+        raise ValueError(f"there is no data set {choice!r}; choose one of {', '.join(known)}")
+    ours, why = folder / "spam-messages.tsv", "chosen by name"
+    if choice != "spam-messages":
+        unzipped = folder / "sms_spam_collection"
+        path = unzipped / "SMSSpamCollection.tsv"
+        try:
+            zip_path = folder / "sms_spam_collection.zip"
+            download_and_unzip_spam_data(SPAM_URLS, zip_path, unzipped, path)
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            why = f"the SMS Spam Collection is not on this disk and can't be fetched ({reason})"
+        else:
+            print("sms-spam-collection: SMS Spam Collection v.1, Almeida and Hidalgo, CC BY 4.0")
+            return path, "sms-spam-collection"
+    print(f"spam-messages: {why}")
+    return ours, "spam-messages"
+
+
+CLASSES = {"ham": 0, "spam": 1}
+
+
+def class_numbers(labels, source="the table"):
+    """Labels, "ham" and "spam" or 0 and 1 -> list of 0 and 1; ValueError names any other."""
+    numbers = {**CLASSES, **{n: n for n in (0, 1)}, **{str(n): n for n in (0, 1)}}
+    labels = labels.tolist()
+    for row, label in enumerate(labels):
+        if label not in numbers:
+            raise ValueError(
+                f"{source}, row {row}: the label {label!r} is unknown; "
+                "allowed are 'ham' and 'spam', or 0 and 1"
+            )
+    return [numbers[label] for label in labels]
+
+
+def check_messages(df, source="the table"):
+    """ValueError unless `df` has known labels in `Label` and a text in every row of `Text`."""
+    missing = [name for name in ("Label", "Text") if name not in df.columns]
+    if missing:
+        raise ValueError(
+            f"{source} has no column {' and no column '.join(map(repr, missing))}, but "
+            f"{', '.join(map(repr, df.columns))}: rename them, df.rename(columns={{...}})"
+        )
+    if len(df) == 0:
+        raise ValueError(f"{source} has no rows")
+    for row, text in enumerate(df["Text"].tolist()):
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"{source}, row {row}: no text ({text!r}); drop or mend the row")
+    class_numbers(df["Label"], source)
+
+
+def read_messages(file, **options):
+    """pandas.read_csv for messages: UTF-8, and no text is taken for a missing value.
+
+    ValueError for another encoding, for what is no table, and for all of `check_messages`.
+    """
+    import pandas as pd
+
+    source = os.path.basename(file) if isinstance(file, str | os.PathLike) else "the file"
+    options = {"dtype": {"Text": str}, "keep_default_na": False, "encoding": "utf-8"} | options
+    try:
+        df = pd.read_csv(file, **options)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{source} is not UTF-8 (byte {error.object[error.start]:#x} at place {error.start}):"
+            " save it as UTF-8, or name its encoding, such as encoding='cp1252'"
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{source} is no table of labels and texts: {error}") from None
+    if not isinstance(df.index, pd.RangeIndex):
+        raise ValueError(f"{source} has rows with more columns than labels and texts need")
+    check_messages(df, source)
+    return df
+
+
+def read_spam_file(path):
+    """A file of lines `label<TAB>message`, without a header -> DataFrame with Label and Text."""
+    return read_messages(path, sep="\t", header=None, names=["Label", "Text"])
+
+
+def create_balanced_dataset(df):
+    """As many ham as spam rows, ham first: the larger class is sampled with random_state 123.
+
+    ValueError when a class is absent.
+    """
+    import pandas as pd
+
+    parts = [df[df["Label"] == label] for label in CLASSES]
+    for label, part in zip(CLASSES, parts, strict=True):
+        if len(part) == 0:
+            found = ", ".join(map(repr, df["Label"].unique()[:5])) or "none"
+            raise ValueError(
+                f"there is no {label!r} among the {len(df)} rows (labels found: {found}): "
+                "a classifier needs examples of both classes"
+            )
+    ham, spam = parts
+    n = min(len(ham), len(spam))
+    spam = spam if len(spam) == n else spam.sample(n, random_state=123)
+    return pd.concat([ham.sample(n, random_state=123), spam])
+
+
+def random_split(df, train_frac, validation_frac):
+    """Shuffle with random_state 123 and cut -> (train, validation, test); test is the rest.
+
+    ValueError unless all three parts get at least one row.
+    """
+    train_end = int(len(df) * train_frac)
+    validation_end = train_end + int(len(df) * validation_frac)
+    if not 0 < train_end < validation_end < len(df):
+        raise ValueError(
+            f"{len(df)} rows can't be split by {train_frac} and {validation_frac}: each of the "
+            "three parts needs at least one row, and the fractions together less than 1"
+        )
+    df = df.sample(frac=1, random_state=123).reset_index(drop=True)
+    return df[:train_end], df[train_end:validation_end], df[validation_end:]
+
+
+# ch06, section 6.3 Creating data loaders
+
+
+def encode_message(text, tokenizer):
+    """Text -> list of ids. `<|endoftext|>` in a message is ordinary text, nothing special."""
+    return getattr(tokenizer, "encode_ordinary", tokenizer.encode)(text)
+
+
+def fit_to_length(ids, max_length, pad_token_id=50256):
+    """A list of ids, cut or padded on the right to exactly `max_length`."""
+    return ids[:max_length] + [pad_token_id] * (max_length - len(ids))
+
+
+class SpamDataset(Dataset):
+    """Messages of a CSV file with Label and Text as (ids (max_length,), class number) pairs.
+
+    Each text is cut or padded to `max_length`, by default that of the longest.
+    ValueError for a faulty file (`read_messages`) or a `max_length` below 1.
+    """
+
+    def __init__(self, csv_file, tokenizer, max_length=None, pad_token_id=50256):
+        self.data = read_messages(csv_file)
+        self.labels = class_numbers(self.data["Label"])
+        encoded = [encode_message(text, tokenizer) for text in self.data["Text"]]
+        self.max_length = max(map(len, encoded)) if max_length is None else max_length
+        if self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1 or None, got {max_length}")
+        self.encoded_texts = [fit_to_length(ids, self.max_length, pad_token_id) for ids in encoded]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return torch.tensor(self.encoded_texts[index]), torch.tensor(self.labels[index])
+
+
+# ch06, section 6.4 Initializing a model with pretrained weights
+
+
+def check_max_length(max_length, model):
+    """ValueError unless `max_length` tokens fit into the model's context."""
+    context = len(model.pos_emb.weight)
+    if not 1 <= max_length <= context:
+        raise ValueError(
+            f"max_length must be from 1 to the model's context, {context}, got {max_length}: "
+            f"longer messages have to be cut, SpamDataset(..., max_length={context})"
+        )
+
+
+# ch06, section 6.5 Adding a classification head
+
+
+def make_classifier(model, num_classes=2, trainable="last block"):
+    """Replace the output head by Linear(C, num_classes); in place, returns the model.
+
+    `trainable`: "head", "last block" (with the final norm and the head) or "all". Everything
+    else is frozen: its requires_grad is False. Set a seed before: the new head is random.
+    """
+    parts = {
+        "head": [],
+        "last block": [model.trf_blocks[-1], model.final_norm],
+        "all": [model],
+    }
+    if trainable not in parts or num_classes < 2:
+        raise ValueError(
+            f"trainable must be one of {', '.join(map(repr, parts))}, got {trainable!r}; "
+            f"num_classes at least 2, got {num_classes}"
+        )
+    model.requires_grad_(False)
+    weight = model.tok_emb.weight
+    model.out_head = nn.Linear(weight.shape[1], num_classes).to(weight.device)
+    for part in parts[trainable]:
+        part.requires_grad_(True)
+    return model
+
+
+# ch06, section 6.6 Calculating the classification loss and accuracy
+
+
+@torch.no_grad()
+def calc_accuracy_loader(data_loader, model, device, num_batches=None):
+    """Share of right answers, 0 to 1, over the first `num_batches` batches (default all).
+
+    Measured without dropout; the model returns to the mode it was in. ValueError when the
+    loader is empty or `num_batches` is below 1.
+    """
+    count = batches_to_take(data_loader, num_batches)
+    was_training = model.training
+    model.eval()
+    right = total = 0
+    for _, (inputs, targets) in zip(range(count), data_loader, strict=False):
+        logits = model(inputs.to(device))[:, -1]  # (B, num_classes)
+        right += (logits.argmax(dim=-1) == targets.to(device)).sum().item()
+        total += len(targets)
+    model.train(was_training)
+    return right / total
+
+
+def batches_to_take(data_loader, num_batches):
+    """How many batches: all, or `num_batches` if there are as many; ValueError for none."""
+    if len(data_loader) == 0:
+        raise ValueError(
+            "the data loader has no batches: give it more messages, a smaller batch_size or "
+            "drop_last=False"
+        )
+    if num_batches is not None and num_batches < 1:
+        raise ValueError(f"num_batches must be at least 1 or None, got {num_batches}")
+    return min(len(data_loader), num_batches or len(data_loader))
+
+
+def calc_loss_batch_classifier(input_batch, target_batch, model, device):
+    """Mean cross-entropy, nats per message, a scalar tensor, of the last token's logits.
+
+    input_batch (B, T), target_batch (B,) class numbers; ValueError for other targets.
+    """
+    if target_batch.dim() != 1:
+        raise ValueError(
+            f"targets must be one class per message, (B,), got {tuple(target_batch.shape)}; "
+            "for the next token of a text take calc_loss_batch of chapter 5"
+        )
+    logits = model(input_batch.to(device))[:, -1]  # (B, num_classes)
+    return F.cross_entropy(logits, target_batch.to(device))
+
+
+def calc_loss_loader_classifier(data_loader, model, device, num_batches=None):
+    """Mean loss, a float, over the first `num_batches` batches (default all there are).
+
+    Each batch counts the same, also a smaller last one. ValueError when the loader is empty or
+    `num_batches` is below 1. Leaves training mode and gradient tracking to the caller.
+    """
+    count, total = batches_to_take(data_loader, num_batches), 0.0
+    for _, (inputs, targets) in zip(range(count), data_loader, strict=False):
+        total += calc_loss_batch_classifier(inputs, targets, model, device).item()
+    return total / count
+
+
+@torch.no_grad()
+def evaluate_classifier(model, train_loader, val_loader, device, eval_iter):
+    """Training and validation loss without dropout, each over at most `eval_iter` batches.
+
+    Returns two floats and leaves the model in training mode.
+    """
+    model.eval()
+    train_loss = calc_loss_loader_classifier(train_loader, model, device, eval_iter)
+    val_loss = calc_loss_loader_classifier(val_loader, model, device, eval_iter)
+    model.train()
+    return train_loss, val_loss
+
+
+# ch06, section 6.7 Fine-tuning the model on supervised data
+
+
+def train_classifier_simple(model, train_loader, val_loader, optimizer, device, num_epochs,
+                            eval_freq, eval_iter, on_step=None):  # fmt: skip
+    """Fine-tune in place -> (train_losses, val_losses, train_accs, val_accs, examples_seen).
+
+    Losses are measured and printed every `eval_freq` steps, accuracies after each epoch, over
+    `eval_iter` batches; `examples_seen` is the final count. `on_step(step, train_loss, val_loss)`
+    is called after every step, from 0; the losses are None where none were measured.
+    """
+    train_losses, val_losses, train_accs, val_accs = [], [], [], []
+    step, examples_seen = -1, 0
+    for epoch in range(1, num_epochs + 1):
+        model.train()
+        for inputs, targets in train_loader:
+            optimizer.zero_grad()
+            calc_loss_batch_classifier(inputs, targets, model, device).backward()
+            optimizer.step()
+            step += 1
+            examples_seen += len(targets)
+
+            losses = None, None
+            if step % eval_freq == 0:
+                losses = evaluate_classifier(model, train_loader, val_loader, device, eval_iter)
+                train_losses.append(losses[0])
+                val_losses.append(losses[1])
+                values = f"training loss {losses[0]:.3f}, validation loss {losses[1]:.3f}"
+                print(f"epoch {epoch}, step {step:3d}: {values}", flush=True)
+            if on_step is not None:
+                on_step(step, *losses)
+        train_accs.append(calc_accuracy_loader(train_loader, model, device, eval_iter))
+        val_accs.append(calc_accuracy_loader(val_loader, model, device, eval_iter))
+        values = f"training {train_accs[-1]:.1%}, validation {val_accs[-1]:.1%}"
+        print(f"epoch {epoch}, accuracy: {values}", flush=True)
+    return train_losses, val_losses, train_accs, val_accs, examples_seen
+
+
+def plot_values(epochs_seen, examples_seen, train_values, val_values, label="loss"):
+    """Training and validation values against epochs (below) and examples (above) -> the figure.
+
+    A notebook shows the figure when the call is the last line of its cell.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.2))
+    axes.plot(epochs_seen, train_values, color="#0072B2", label=f"training {label}")
+    axes.plot(epochs_seen, val_values, "-.", color="#D55E00", label=f"validation {label}")
+    axes.set(xlabel="epochs", ylabel=label)
+    axes.legend()
+    above = axes.twiny()
+    above.plot(examples_seen, train_values, alpha=0)  # invisible: it only sets the scale
+    above.set_xlabel("examples seen")
+    above.spines["top"].set_visible(True)
+    figure.tight_layout()
+    plt.close(figure)  # so that it isn't shown a second time at the end of the cell
+    return figure
+
+
+def frozen_blocks(model):
+    """How many of the model's first blocks, counted from the embeddings on, are all frozen."""
+    if any(p.requires_grad for p in [model.tok_emb.weight, model.pos_emb.weight]):
+        raise ValueError("the embeddings are trainable, so nothing in front can be kept")
+    frozen = [not any(p.requires_grad for p in b.parameters()) for b in model.trf_blocks]
+    return [*frozen, False].index(False)
+
+
+@torch.no_grad()
+def cache_frozen_part(model, dataset, device, batch_size=16):
+    """(ids, class) pairs -> TensorDataset of (output of the frozen blocks (T, C), class).
+
+    On the CPU, in fp32: 4 * T * C bytes a message. ValueError when dropout is on.
+    """
+    if model.drop_emb.p > 0:
+        raise ValueError(f"drop_rate is {model.drop_emb.p}: with dropout no two passes are equal")
+    n, kept, classes = frozen_blocks(model), [], []
+    for inputs, targets in torch.utils.data.DataLoader(dataset, batch_size):
+        positions = torch.arange(inputs.shape[1], device=device)
+        x = model.tok_emb(inputs.to(device)) + model.pos_emb(positions)  # (B, T, C)
+        kept.append(model.trf_blocks[:n](x).cpu())
+        classes.append(targets)
+    return TensorDataset(torch.cat(kept), torch.cat(classes))
+
+
+class LastTokenBlock(nn.Module):
+    """A TransformerBlock's output for the last token only: (B, T, C) -> (B, 1, C).
+
+    It shares the block's parameters. Without dropout.
+    """
+
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x):
+        att, last = self.block.att, x[:, -1:]  # (B, 1, C)
+        normed = self.block.norm1(x)  # (B, T, C)
+        queries = att.split_heads(att.W_query(normed[:, -1:]))  # (B, H, 1, D)
+        keys = att.split_heads(att.W_key(normed))  # (B, H, T, D)
+        values = att.split_heads(att.W_value(normed))
+        scores = queries @ keys.transpose(2, 3) / att.head_dim**0.5  # (B, H, 1, T)
+        context = (scores.softmax(dim=-1) @ values).transpose(1, 2).flatten(2)  # (B, 1, H * D)
+        last = last + att.out_proj(context)
+        return last + self.block.ff(self.block.norm2(last))
+
+
+def trainable_part(model):
+    """What comes after the frozen blocks, with the model's own parameters: (B, T, C) -> logits.
+
+    Train it on what cache_frozen_part kept, and the model is trained.
+    """
+    n = frozen_blocks(model)
+    blocks = list(model.trf_blocks[n:])
+    if blocks:
+        blocks[-1] = LastTokenBlock(blocks[-1])
+    return nn.Sequential(*blocks, model.final_norm, model.out_head)
+
+
+# ch06, section 6.8 Using the LLM as a spam classifier
+
+
+@torch.no_grad()
+def spam_probabilities(texts, model, tokenizer, device, max_length=None, pad_token_id=50256,
+                       batch_size=64):  # fmt: skip
+    """A list of texts -> tensor (N,) of the probabilities of spam; a blank text gets 0.
+
+    `max_length`: the length used in training (default: the whole context, slower and less
+    exact). Longer texts are cut. ValueError if it exceeds the context, TypeError for no list.
+    """
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("texts must be a list of str; for one text, [text]")
+    max_length = len(model.pos_emb.weight) if max_length is None else max_length
+    check_max_length(max_length, model)
+    was_training = model.training
+    model.eval()
+    rows = [fit_to_length(encode_message(t, tokenizer), max_length, pad_token_id) for t in texts]
+    result = [torch.empty(0)]
+    for i in range(0, len(rows), batch_size):
+        ids = torch.tensor(rows[i : i + batch_size], device=device)  # (B, T)
+        result.append(model(ids)[:, -1].softmax(dim=-1)[:, 1].cpu())  # (B,)
+    model.train(was_training)
+    blank = torch.tensor([not text.strip() for text in texts], dtype=torch.bool)
+    return torch.cat(result).masked_fill(blank, 0.0)
+
+
+def classify_review(text, model, tokenizer, device, max_length=None, pad_token_id=50256):
+    """A text -> "spam" or "not spam", by the larger of the two logits; see spam_probabilities."""
+    one = spam_probabilities([text], model, tokenizer, device, max_length, pad_token_id)
+    return "spam" if one.item() > 0.5 else "not spam"
+
+
+def save_classifier(path, model, config, max_length, **extra):
+    """Save a classifier with all that load_classifier needs; `extra` are plain values."""
+    check_max_length(max_length, model)
+    save_checkpoint(path, model, config=config, max_length=max_length, **extra)
+
+
+def load_classifier(path, config=None, device="cpu"):
+    """A file of save_classifier, or a bare state_dict with its `config` -> (model, extras).
+
+    The model is in eval mode. FileNotFoundError, or ValueError for a file that is damaged or
+    no classifier.
+    """
+    content, name = read_plain_file(path, "cpu"), Path(path).name
+    weights = content.pop("model_state_dict", content)
+    config = config or content.get("config")
+    if config is None or "out_head.bias" not in weights:
+        raise ValueError(
+            f"{name} is no classifier with its configuration: save it by save_classifier, or "
+            "give load_classifier the `config` that the model was built with"
+        )
+    model = make_classifier(GPTModel(config), num_classes=len(weights["out_head.bias"]))
+    model.load_state_dict(fitting_weights(weights, model, name))
+    extras = {key: content[key] for key in content if key not in {*CHECKPOINT_KEYS, *weights}}
+    return model.to(device).eval(), extras
+
+
+# ch07, section 7.2 Preparing a dataset for supervised instruction fine-tuning
+
+
+def entry_fault(entry, keys=("instruction", "input", "output")):
+    """What is wrong with one entry, in words; "" if nothing is."""
+    if not isinstance(entry, dict):
+        return f"is a {type(entry).__name__} and not an object with {', '.join(keys)}"
+    missing = [key for key in keys if key not in entry]
+    if missing:
+        return f"has no {', '.join(missing)}"
+    other = [key for key in keys if not isinstance(entry[key], str)]
+    if other:
+        return f"has a {type(entry[other[0]]).__name__} as {other[0]}, not a text"
+    return "" if entry["instruction"].strip() else "has an empty instruction"
+
+
+def check_entries(data, name="the data"):
+    """ValueError, naming the first faulty entries, unless `data` is a list of good ones."""
+    if not isinstance(data, list) or not data:
+        raise ValueError(f"{name} holds no list of entries")
+    faults = [f"entry {i} {entry_fault(e)}" for i, e in enumerate(data) if entry_fault(e)]
+    if faults:
+        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"{name}: {'; '.join(faults[:3])}{more} (counted from 0)")
+
+
+def read_entries(path):
+    """The entries of a JSON file -> list of dicts; ValueError tells what is wrong with it."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not a text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        page = text.lstrip()[:1] == "<"
+        what = "a web page" if page else f"not valid JSON: {error}"
+        raise ValueError(
+            f"{path.name} is {what}. Mend it, or delete it and let it be fetched again"
+        ) from None
+    check_entries(data, path.name)
+    return data
+
+
+BOOK_DATA = (
+    "https://raw.githubusercontent.com/rasbt/LLMs-from-scratch/main/"
+    "ch07/01_main-chapter-code/instruction-data.json"
+)
+BOOK_DATA_SIZE = 203_524  # bytes
+
+
+def download_and_load_file(file_path, url=BOOK_DATA):
+    """The entries in `file_path`, fetched from `url` if the file is not there -> list of dicts.
+
+    ValueError for a file that holds something else; OSError if it can't be fetched.
+    """
+    file_path = Path(file_path)
+    if not file_path.is_file():
+        size = BOOK_DATA_SIZE if url == BOOK_DATA else None
+        fetch(file_path, url, size=size, check=lambda path: read_entries(path) and None)
+    return read_entries(file_path)
+
+
+def kind_of(entry):
+    """The label of the entry's kind of task; "not stated" if it has none."""
+    return entry.get("kind") or "not stated"
+
+
+def entries_of_kind(data, kind):
+    """The entries of one kind of task; ValueError for a kind that does not occur in `data`."""
+    kinds = sorted({kind_of(entry) for entry in data})
+    if kind not in kinds:
+        raise ValueError(f"there is no task of the kind {kind!r}; there are {', '.join(kinds)}")
+    return [entry for entry in data if kind_of(entry) == kind]
+
+
+OPENING = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n### Instruction:\n"
+)
+RESPONSE_MARK = "\n\n### Response:\n"
+
+
+def format_input(entry):
+    """Instruction and input of an entry in the Alpaca format, without the response.
+
+    ValueError for an entry without instruction.
+    """
+    if fault := entry_fault(entry, keys=("instruction", "input")):
+        raise ValueError(f"this entry {fault}: {entry!r}")
+    given = f"\n\n### Input:\n{entry['input']}" if entry["input"] else ""
+    return OPENING + entry["instruction"] + given
+
+
+def format_prompt(entry):
+    """All that stands before the answer: `format_input` and the mark of the response."""
+    return format_input(entry) + RESPONSE_MARK
+
+
+# ch07, section 7.3 Organizing data into training batches
+
+
+class InstructionDataset(Dataset):
+    """Entries as lists of token ids: prompt and answer, without an end mark."""
+
+    def __init__(self, data, tokenizer):
+        self.data = data
+        self.encoded_texts = [
+            tokenizer.encode(format_prompt(entry) + entry["output"]) for entry in data
+        ]
+
+    def __len__(self):
+        return len(self.encoded_texts)
+
+    def __getitem__(self, index):
+        return self.encoded_texts[index]
+
+
+def custom_collate_draft_1(batch, pad_token_id=50256, device="cpu"):
+    """Lists of token ids -> inputs (B, T), filled up on the right to the longest."""
+    rows = [torch.tensor([*ids, pad_token_id]) for ids in batch]
+    padded = pad_sequence(rows, batch_first=True, padding_value=pad_token_id)  # (B, T + 1)
+    return padded[:, :-1].to(device)
+
+
+def custom_collate_draft_2(batch, pad_token_id=50256, device="cpu"):
+    """Lists of token ids -> inputs and targets, (B, T) each; the filling is a target, too."""
+    rows = [torch.tensor([*ids, pad_token_id]) for ids in batch]
+    padded = pad_sequence(rows, batch_first=True, padding_value=pad_token_id)  # (B, T + 1)
+    return padded[:, :-1].to(device), padded[:, 1:].to(device)
+
+
+def custom_collate_fn(
+    batch, pad_token_id=50256, ignore_index=-100, allowed_max_length=None, device="cpu"
+):
+    """Lists of token ids -> (inputs, targets), (B, T) each, T the longest list's length.
+
+    Inputs are filled with `pad_token_id`. A row's targets end in one `pad_token_id`, then
+    `ignore_index`. Both are cut to `allowed_max_length`. ValueError for an empty list.
+    """
+    if not all(len(ids) for ids in batch):
+        raise ValueError("a list in the batch is empty: there is nothing to predict from")
+    rows = [torch.as_tensor(ids) for ids in batch]
+    ends = torch.tensor([pad_token_id])
+    inputs = pad_sequence(rows, batch_first=True, padding_value=pad_token_id)  # (B, T)
+    targets = [torch.cat([ids[1:], ends]) for ids in rows]
+    targets = pad_sequence(targets, batch_first=True, padding_value=ignore_index)  # (B, T)
+    cut = slice(None, allowed_max_length)
+    return inputs[:, cut].to(device), targets[:, cut].to(device)
+
+
+class MaskedInstructionDataset(InstructionDataset):
+    """Like InstructionDataset, with items (number of tokens to mask, token ids).
+
+    `hide` says what the tokens to mask are: the whole "prompt", or its fixed "opening" only.
+    """
+
+    def __init__(self, data, tokenizer, hide="prompt"):
+        super().__init__(data, tokenizer)
+        if hide not in ("prompt", "opening"):
+            raise ValueError(f"hide must be 'prompt' or 'opening', got {hide!r}")
+        opening = len(tokenizer.encode(OPENING))
+        self.prompt_lengths = [
+            len(tokenizer.encode(format_prompt(entry))) if hide == "prompt" else opening
+            for entry in data
+        ]
+
+    def __getitem__(self, index):
+        return self.prompt_lengths[index], self.encoded_texts[index]
+
+
+def masked_collate_fn(
+    batch, pad_token_id=50256, ignore_index=-100, allowed_max_length=None, device="cpu"
+):
+    """Like custom_collate_fn for items (prompt length, ids); the prompt is no target.
+
+    ValueError when nothing is left to learn, because all answers were cut off.
+    """
+    ids = [ids for _, ids in batch]
+    inputs, targets = custom_collate_fn(ids, pad_token_id, ignore_index, allowed_max_length)
+    for row, (prompt_length, _) in enumerate(batch):
+        targets[row, : max(prompt_length - 1, 0)] = ignore_index  # predicts prompt from prompt
+    if (targets == ignore_index).all():
+        raise ValueError(
+            f"allowed_max_length={allowed_max_length} cuts off every answer of this batch"
+        )
+    return inputs.to(device), targets.to(device)
+
+
+# ch07, section 7.4 Creating data loaders for an instruction dataset
+
+
+def count_cut(dataset, allowed_max_length):
+    """How many entries of an InstructionDataset are longer than `allowed_max_length` tokens."""
+    if allowed_max_length < 1:
+        raise ValueError(f"allowed_max_length must be at least 1, got {allowed_max_length}")
+    return sum(len(ids) > allowed_max_length for ids in dataset.encoded_texts)
+
+
+# ch07, section 7.5 Loading a pretrained LLM
+
+
+def hidden_states(model, idx):
+    """Token ids (B, T) -> what a GPTModel's blocks make of them, (B, T, C): all but norm and head."""
+    positions = torch.arange(idx.shape[1], device=idx.device)
+    return model.trf_blocks(model.drop_emb(model.tok_emb(idx) + model.pos_emb(positions)))
+
+
+@torch.no_grad()
+def last_logits(model, idx, lengths):
+    """Logits (B, V) after the last token of each row of idx (B, T).
+
+    `lengths` (B,) are the rows' lengths; what stands behind them, to the right, has no effect.
+    """
+    x = hidden_states(model, idx)  # (B, T, C)
+    x = x[torch.arange(len(idx), device=idx.device), lengths - 1]  # (B, C)
+    return model.out_head(model.final_norm(x))  # (B, V)
+
+
+def pick_next(logits, temperature=0.0, top_k=None):
+    """Logits (B, V) -> the next ids (B,): the likeliest at temperature 0, else a draw."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    if top_k is not None:
+        logits = keep_top_k(logits, top_k)
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    return torch.multinomial(softmax_with_temperature(logits, temperature), 1).squeeze(1)
+
+
+def generate_batch(model, prompts, max_new_tokens, context_size, temperature=0.0, top_k=None,
+                   eos_id=50256):  # fmt: skip
+    """Continue each list of token ids in `prompts` -> the new ids, a list for each.
+
+    A row ends before `eos_id` or after `max_new_tokens`. Greedy rows are what `generate` gives
+    for each alone. ValueError for an empty prompt. Call model.eval() first.
+    """
+    if not all(len(prompt) for prompt in prompts):
+        raise ValueError("a prompt is empty: give it at least one token")
+    device = model.pos_emb.weight.device
+    answers = [[] for _ in prompts]
+    active = list(range(len(prompts)))
+    for _ in range(max_new_tokens):
+        rows = [torch.tensor([*prompts[i], *answers[i]][-context_size:]) for i in active]
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        idx = pad_sequence(rows, batch_first=True).to(device)  # (B, T)
+        chosen = pick_next(last_logits(model, idx, lengths), temperature, top_k).tolist()
+        for i, token_id in zip(active, chosen, strict=True):
+            answers[i].append(token_id)
+        active = [i for i in active if answers[i][-1] != eos_id]
+        if not active:
+            break
+    return [ids[:-1] if ids[-1:] == [eos_id] else ids for ids in answers]
+
+
+def answer_entries(entries, model, tokenizer, max_new_tokens, temperature=0.0, top_k=None):
+    """The model's answers to entries, as one batch -> list of texts, stripped."""
+    context = len(model.pos_emb.weight)
+    prompts = [tokenizer.encode(format_prompt(entry)) for entry in entries]
+    new_ids = generate_batch(model, prompts, max_new_tokens, context, temperature, top_k)
+    return [tokenizer.decode(ids).strip() for ids in new_ids]
+
+
+def batches_by_length(data, batch_size):
+    """Indices of all entries, in batches of `batch_size`, prompts of similar length together."""
+    order = sorted(range(len(data)), key=lambda i: len(format_prompt(data[i])))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def answer_all(data, model, tokenizer, max_new_tokens, batch_size=16, **options):
+    """Answers to all entries in their order; `options` go to answer_entries."""
+    answers = [""] * len(data)
+    for batch in batches_by_length(data, batch_size):
+        entries = [data[i] for i in batch]
+        new = answer_entries(entries, model, tokenizer, max_new_tokens, **options)
+        for i, answer in zip(batch, new, strict=True):
+            answers[i] = answer
+    return answers
+
+
+# ch07, section 7.6 Fine-tuning the LLM on instruction data
+
+
+def calc_loss_counted(input_batch, target_batch, model, device, reduction="mean"):
+    """The loss of calc_loss_batch, with logits only at the places that count (target not -100)."""
+    inputs, targets = input_batch.to(device), target_batch.to(device)  # (B, T) each
+    counted = targets != -100
+    x = hidden_states(model, inputs)[counted]  # (N, C)
+    logits = model.out_head(model.final_norm(x))  # (N, V)
+    return F.cross_entropy(logits, targets[counted], reduction=reduction)
+
+
+@torch.no_grad()
+def loss_per_token(data_loader, model, device):
+    """Mean loss over all counted tokens of a loader, each weighing the same; a float.
+
+    ValueError if none counts.
+    """
+    total = count = 0
+    for inputs, targets in data_loader:
+        total += calc_loss_counted(inputs, targets, model, device, reduction="sum").item()
+        count += (targets != -100).sum().item()
+    if count == 0:
+        raise ValueError("no target of this loader counts, so there is no mean loss")
+    return total / count
+
+
+def fine_tune(model, train_loader, val_loader, optimizer, device, num_epochs, eval_freq,
+              on_step=None):  # fmt: skip
+    """Train `model` in place on the counted tokens -> (train_losses, val_losses, tokens_seen).
+
+    Every `eval_freq` steps, and after the last: the mean training loss since the last time, and
+    the validation loss per token. `on_step(step, train_loss, val_loss)` as in train_model_simple.
+    """
+    train_losses, val_losses, tokens_seen, recent = [], [], [], []
+    step, tokens, last = -1, 0, num_epochs * len(train_loader) - 1
+    for _ in range(num_epochs):
+        for inputs, targets in train_loader:
+            model.train()
+            optimizer.zero_grad()
+            loss = calc_loss_counted(inputs, targets, model, device)
+            loss.backward()
+            optimizer.step()
+            step, tokens = step + 1, tokens + inputs.numel()
+            recent.append(loss.item())
+            losses = None, None
+            if step % eval_freq == 0 or step == last:
+                model.eval()
+                losses = sum(recent) / len(recent), loss_per_token(val_loader, model, device)
+                train_losses.append(losses[0])
+                val_losses.append(losses[1])
+                tokens_seen.append(tokens)
+                recent = []
+            if on_step is not None:
+                on_step(step, *losses)
+    return train_losses, val_losses, tokens_seen
+
+
+# ch07, section 7.7 Extracting and saving responses
+
+
+def fingerprint(model, **settings):
+    """Twelve characters that change with any weight of the model and any of the settings."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        numbers = tensor.detach().cpu().contiguous().flatten()
+        digest.update(numbers.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def read_responses(path, data, answered_by):
+    """The entries of `data`, with the answers that the file `path` already holds for them.
+
+    ValueError if the file belongs to other entries or holds answers of another model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return [dict(entry) for entry in data]
+    saved = read_entries(path)
+    mend = f"Move {path.name} away, or delete it, or call with replace=True"
+    keys = ("instruction", "input", "output")
+    if [[e[k] for k in keys] for e in saved] != [[e[k] for k in keys] for e in data]:
+        raise ValueError(f"{path.name} holds other entries than these. {mend}")
+    others = {str(e.get("answered_by")) for e in saved if "model_response" in e}
+    if others - {answered_by}:
+        raise ValueError(
+            f"{path.name} holds answers of {', '.join(sorted(others))}, this is {answered_by}. "
+            f"{mend}"
+        )
+    return saved
+
+
+def extract_responses(data, path, answer, answered_by, batch_size=16, replace=False, on_batch=None):
+    """Answer all entries and keep them in the JSON file `path` -> entries with "model_response".
+
+    `answer(entries)` gives the texts of a batch, `answered_by` names the model. A later call goes
+    on after the last whole batch; `replace=True` drops answers of another model or to other
+    entries. `on_batch(done, total)` is called after each batch has been written.
+    """
+    try:
+        entries = read_responses(path, data, answered_by)
+    except ValueError:
+        if not replace:
+            raise
+        entries = [dict(entry) for entry in data]
+    for batch in batches_by_length(data, batch_size):
+        if all("model_response" in entries[i] for i in batch):
+            continue
+        texts = answer([data[i] for i in batch])
+        for i, text in zip(batch, texts, strict=True):
+            entries[i] |= {"model_response": text, "answered_by": answered_by}
+        content = json.dumps(entries, indent=4, ensure_ascii=False).encode("utf-8")
+        write_atomically(path, lambda file, content=content: file.write(content))
+        if on_batch is not None:
+            on_batch(sum("model_response" in entry for entry in entries), len(entries))
+    return entries
+
+
+def stream_ids(model, ids, max_new_tokens, context_size, temperature=0.0, top_k=None,
+               eos_id=50256):  # fmt: skip
+    """Yield the ids that continue the list `ids`, one at a time, up to `eos_id` (not yielded)."""
+    ids, device = list(ids), model.pos_emb.weight.device
+    for _ in range(max_new_tokens):
+        idx = torch.tensor([ids[-context_size:]], device=device)  # (1, T)
+        lengths = torch.tensor([idx.shape[1]], device=device)
+        next_id = pick_next(last_logits(model, idx, lengths), temperature, top_k).item()
+        if next_id == eos_id:
+            return
+        ids.append(next_id)
+        yield next_id
+
+
+def stream_text(ids, tokenizer):
+    """Yield the text of token ids in pieces, each as soon as its characters are whole."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for token_id in ids:
+        if piece := decoder.decode(tokenizer.decode_single_token_bytes(token_id)):
+            yield piece
+    if rest := decoder.decode(b"", final=True):
+        yield rest
+
+
+def stream_answer(entry, model, tokenizer, max_new_tokens=64, temperature=0.0, top_k=None):
+    """Yield the model's answer to an entry, piece by piece."""
+    ids, context = tokenizer.encode(format_prompt(entry)), len(model.pos_emb.weight)
+    new_ids = stream_ids(model, ids, max_new_tokens, context, temperature, top_k)
+    yield from stream_text(new_ids, tokenizer)
+
+
+# ch07, section 7.8 Evaluating the fine-tuned LLM
+
+
+def exact_match(answer, wanted):
+    """1.0 where both texts are equal but for white space, else 0.0."""
+    return float(answer.split() == wanted.split())
+
+
+def chrf(answer, wanted):
+    """chrF of one answer, from 0 to 100 (Popović 2015), by sacrebleu."""
+    from sacrebleu import sentence_chrf
+
+    return sentence_chrf(answer, [wanted]).score
+
+
+def score_all(data, answers):
+    """Answers against the references -> {"exact": ..., "chrF": ...}, a list of scores each."""
+    pairs = [(a, e["output"]) for a, e in zip(answers, data, strict=True)]
+    return {
+        "exact": [100 * exact_match(*pair) for pair in pairs],
+        "chrF": [chrf(*pair) for pair in pairs],
+    }
+
+
+def table_by_kind(data, candidates):
+    """Mean scores for each kind of task, as lines of text.
+
+    `candidates` is {name: scores}, with scores as score_all gives them.
+    """
+    places = {kind: [] for kind in sorted({kind_of(entry) for entry in data})}
+    for i, entry in enumerate(data):
+        places[kind_of(entry)].append(i)
+    heads = [f"{name} {measure}" for name in candidates for measure in candidates[name]]
+    lines = [f"{'kind':16}{'tasks':>6}" + "".join(f"{head:>14}" for head in heads)]
+    for kind, rows in {**places, "all": range(len(data))}.items():
+        columns = [column for scores in candidates.values() for column in scores.values()]
+        means = [sum(column[i] for i in rows) / len(rows) for column in columns]
+        lines.append(f"{kind:16}{len(rows):6}" + "".join(f"{mean:14.1f}" for mean in means))
+    return lines
+
+
+class JudgeError(RuntimeError):
+    """A chat server gave no answer; the message says why and what to do."""
+
+
+def read_piece(piece):
+    """One JSON object of a chat server's reply -> (its text, whether it is the last).
+
+    Ollama's shape or OpenAI's. JudgeError for an error that the server reports.
+    """
+    piece = piece if isinstance(piece, dict) else {}
+    if error := piece.get("error"):
+        error = error.get("message", error) if isinstance(error, dict) else error
+        raise JudgeError(f"the server says: {error}")
+    if isinstance(piece.get("choices"), list):
+        choice = next(iter(piece["choices"]), {})
+        said = choice.get("delta") or choice.get("message") or {}
+        return said.get("content") or "", choice.get("finish_reason") is not None
+    if isinstance(piece.get("message"), dict):
+        return piece["message"].get("content") or "", bool(piece.get("done"))
+    raise ValueError(f"neither Ollama's shape nor OpenAI's: {json.dumps(piece)[:80]}")
+
+
+def read_chat(lines):
+    """The text of a chat server's reply, streamed or whole, given line by line.
+
+    ValueError if it is no such reply or breaks off before its end.
+    """
+    text = ""
+    for line in lines:
+        line = line.decode("utf-8") if isinstance(line, bytes) else line
+        line = line.removeprefix("data:").strip()
+        if not line or line.startswith((":", "event:")):
+            continue
+        if line == "[DONE]":
+            return text
+        piece, last = read_piece(json.loads(line))
+        text += piece
+        if last:
+            return text
+    raise ValueError(f"it broke off after {text!r}")
+
+
+OLLAMA = "http://localhost:11434/api/chat"
+NO_JUDGE = """no chat server answers at {url}.
+Start one in a terminal and run this again:
+  ollama serve            and once, in another terminal: ollama pull {model}
+or a server with OpenAI's chat API, for example
+  transformers serve MODEL --port 8000
+  with model="MODEL", url="http://localhost:8000/v1/chat/completions"
+"""
+
+
+def chat_request(prompt, model, url):
+    """The body of a request: OpenAI's for a path .../v1/chat/completions, else Ollama's."""
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": True}
+    if url.rstrip("/").endswith("/v1/chat/completions"):
+        return body | {"temperature": 0, "seed": 123, "max_tokens": 256}
+    options = {"temperature": 0, "seed": 123, "num_ctx": 2048, "num_predict": 256}
+    return body | {"options": options}
+
+
+def read_answer(answer, model):
+    """The text of an HTTP answer; JudgeError where another try would not help."""
+    if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
+        raise ValueError(f"status {answer.status_code}")
+    if answer.status_code != 200:
+        hint = f" Does it have the model? ollama pull {model}" * (answer.status_code == 404)
+        said = answer.text[:200].strip()
+        raise JudgeError(f"the server refused: status {answer.status_code}, {said}.{hint}")
+    whole = answer.headers.get("Content-Type", "").startswith("application/json")
+    return read_chat([answer.content] if whole else answer.iter_lines())
+
+
+def query_model(prompt, model="llama3", url=OLLAMA, timeout=(5, 120), tries=3, pause=1.0):
+    """Ask a chat server, Ollama or one with OpenAI's chat API, and return its text.
+
+    `timeout`: seconds to connect, and between two pieces of the answer. Overload, silence and cut
+    answers are tried `tries` times, after `pause` s, then twice that. JudgeError if all fail.
+    """
+    import requests
+
+    session = requests.Session()
+    session.trust_env = urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")  # proxies
+    for attempt in range(tries):
+        if attempt:
+            time.sleep(pause * 2 ** (attempt - 1))
+        try:
+            body = chat_request(prompt, model, url)
+            with session.post(url, json=body, stream=True, timeout=timeout) as answer:
+                return read_answer(answer, model)
+        except requests.Timeout:
+            reason = f"no answer within {timeout[1]:g} s"
+        except requests.RequestException as error:
+            if isinstance(error, requests.ConnectionError) and not reachable(url):
+                raise JudgeError(NO_JUDGE.format(url=url, model=model)) from None
+            reason = f"the connection broke ({type(error).__name__})"
+        except ValueError as error:
+            reason = str(error)
+    raise JudgeError(f"no usable answer from {url} in {tries} tries; the last time: {reason}")
+
+
+def check_if_running(process_name):
+    """Whether a program runs whose name contains `process_name`, in any case of letters."""
+    import psutil
+
+    names = [process.info["name"] or "" for process in psutil.process_iter(["name"])]
+    return any(process_name.lower() in name.lower() for name in names)
+
+
+SCALE = r"\(?\b(?:from |between )?[01]\s*(?:-|–|to|and)\s*100\b\)?"
+LABEL = r"\b(?:scored?|rating|rated?|graded?|marks?|give)\b[^\d\n.-]{0,40}"
+MARK = r"(?<![\w.,/-])(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(100|10)\b)?(?![\w/]|[.,]\d)"
+
+
+def parse_score(text):
+    """A judge's reply -> its mark, an int from 0 to 100, or None if it states no single one.
+
+    What follows a word like "score" counts before other numbers; "8/10" is 80.
+    """
+    text = re.sub(r"<think>.*?</think>|[*_`]", " ", text.lower(), flags=re.DOTALL)
+    text = re.sub(SCALE, " ", text)
+    first_line = text.strip().partition("\n")[0]
+    if re.fullmatch(rf"\W*{MARK}\W*", first_line):  # "90", and below it why
+        text = first_line
+    found = re.findall(LABEL + MARK, text) or re.findall(MARK, text)
+    found = [pair for pair in found if pair[1]] or found  # 85/100 before a bare number
+    marks = {float(mark) * 100 / int(out_of or 100) for mark, out_of in found}
+    if len(marks) != 1 or max(marks) > 100:
+        return None
+    return int(marks.pop() + 0.5)
+
+
+def judge_prompt(entry, answer):
+    """What the judge is asked about one answer."""
+    return (
+        "You mark the work of a language model. Compare its answer with the reference answer; "
+        "other words for the same thing are as good.\n\n"
+        f"# Task\n{format_input(entry)}\n\n# Reference answer\n{entry['output']}\n\n"
+        f"# Answer to mark\n{answer}\n\n"
+        "Give a mark from 0 (useless) to 100 (perfect). Reply with the number only."
+    )
+
+
+def judge_entries(json_data, json_key, model="llama3", url=OLLAMA, **options):
+    """Marks for the answers under `json_key` -> a list with an int or None for each entry.
+
+    An empty answer gets 0 unasked. ValueError, before anything is asked, if an entry lacks the
+    key. JudgeError if the judge can't be reached. `options` go to query_model.
+    """
+    from tqdm import tqdm
+
+    lacking = [i for i, entry in enumerate(json_data) if json_key not in entry]
+    if lacking:
+        raise ValueError(f"{len(lacking)} entries have no {json_key!r}, the first is {lacking[0]}")
+    marks = []
+    for entry in tqdm(json_data, leave=False, file=sys.stdout, disable=len(json_data) < 20):
+        answer = entry[json_key]
+        ask = partial(query_model, judge_prompt(entry, answer), model, url, **options)
+        marks.append(parse_score(ask()) if answer.strip() else 0)
+    return marks
+
+
+def generate_model_scores(json_data, json_key, model="llama3", url=OLLAMA, **options):
+    """The judge's marks, 0 to 100; replies without a mark are left out, and counted in print."""
+    marks = judge_entries(json_data, json_key, model, url, **options)
+    scores = [mark for mark in marks if mark is not None]
+    print(f"{len(scores)} of {len(marks)} answers marked, {len(marks) - len(scores)} unreadable")
+    return scores
+
+
+def bootstrap_interval(values, level=0.95, resamples=10_000, seed=123):
+    """Confidence interval (low, high) of the mean of `values`, by the percentile bootstrap.
+
+    ValueError for fewer than two values. Efron 1979.
+    """
+    values = torch.as_tensor(values, dtype=torch.float64)
+    if values.numel() < 2:
+        raise ValueError(f"an interval needs at least 2 values, got {values.numel()}")
+    generator = torch.Generator().manual_seed(seed)
+    picks = torch.randint(len(values), (resamples, len(values)), generator=generator)
+    means = values[picks].mean(dim=1)  # (resamples,)
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    return tuple(torch.quantile(means, tails).tolist())
+
+
+# A-introduction-to-pytorch, section A.4.2 A network is a class
+
+
+class NeuralNetwork(nn.Module):
+    """Two hidden layers of 30 and 20 with ReLU: (B, num_inputs) -> logits (B, num_outputs)."""
+
+    def __init__(self, num_inputs, num_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(num_inputs, 30),
+            nn.ReLU(),
+            nn.Linear(30, 20),
+            nn.ReLU(),
+            nn.Linear(20, num_outputs),
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+# A-introduction-to-pytorch, section A.5.1 The points
+
+
+def make_pinwheel(num_points, seed):
+    """Points on three curved arms: X, float (num_points, 2), and y, int64 (num_points,)."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(num_points) % 3
+    distance = 0.1 + 0.9 * torch.rand(num_points, generator=generator)
+    noise = 0.25 * torch.randn(num_points, generator=generator)
+    angle = 2 * math.pi * y / 3 + 4 * distance + noise
+    X = torch.stack([distance * angle.cos(), distance * angle.sin()], dim=1)
+    return X, y
+
+
+# A-introduction-to-pytorch, section A.5.2 Dataset
+
+
+class ToyDataset(Dataset):
+    """The pairs (X[i], y[i]); ValueError when X and y are not of one length."""
+
+    def __init__(self, X, y):
+        if len(X) != len(y):
+            raise ValueError(
+                f"X has {len(X)} rows and y has {len(y)} labels: there must be a label for each row"
+            )
+        self.features, self.labels = X, y
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return self.features[index], self.labels[index]
+
+
+# A-introduction-to-pytorch, section A.6.2 Accuracy
+
+
+@torch.no_grad()
+def compute_accuracy(model, dataloader):
+    """Share of right answers, 0 to 1, of a classifier with logits (B, classes).
+
+    Measures in eval mode, on the device of the model, and leaves the model in the mode that it
+    was in. ValueError when there is nothing to measure on.
+    """
+    device = next(model.parameters()).device
+    was_training, right, seen = model.training, 0, 0
+    model.eval()
+    for features, labels in dataloader:
+        answers = model(features.to(device)).argmax(dim=-1)
+        right += (answers == labels.to(device)).sum().item()
+        seen += len(labels)
+    model.train(was_training)
+    if seen == 0:
+        raise ValueError("the data loader gave no examples, so there is no accuracy")
+    return right / seen
+
+
+# D-bells-and-whistles, section D.2 Cosine decay
+
+
+def lr_at_step(step, total_steps, warmup_steps, peak_lr, initial_lr=3e-05, min_lr=1e-06):
+    """The learning rate of step 0, 1, ...: a linear warmup, then half a cosine wave down.
+
+    The peak is reached at step `warmup_steps`; it is not, if there are no more steps than that.
+    Warmup as in Goyal et al. 2017, cosine decay as in Loshchilov and Hutter 2017.
+    """
+    if step < warmup_steps:
+        return initial_lr + step * ((peak_lr - initial_lr) / warmup_steps)
+    progress = (step - warmup_steps) / (total_steps - warmup_steps)
+    return min_lr + (peak_lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+# D-bells-and-whistles, section D.3 Gradient clipping
+
+
+def find_highest_gradient(model):
+    """The largest gradient value, with its sign, of all weights: a scalar tensor.
+
+    None before the first `backward()`.
+    """
+    highest = [p.grad.max() for p in model.parameters() if p.grad is not None]
+    return torch.stack(highest).max() if highest else None
+
+
+# D-bells-and-whistles, section D.5 Weight-decay groups
+
+
+def decay_groups(model, weight_decay=0.1):
+    """Two parameter groups for AdamW: the matrices of linear layers decay, all else does not.
+
+    Each trainable parameter is in exactly one of them. A matrix that is shared with an
+    embedding (a tied head) counts as embedding.
+    """
+    embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+    shared = {id(weight) for weight in embeddings}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    decay = [p for p in trainable if p.ndim >= 2 and id(p) not in shared]
+    chosen = {id(p) for p in decay}
+    rest = [p for p in trainable if id(p) not in chosen]
+    return [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+
+
+# D-bells-and-whistles, section D.6 Gradient accumulation
+
+
+def backward_in_parts(batches, model, device, ignore_index=-100):
+    """Add the gradient of the mean loss over all of `batches` to p.grad -> that loss, a float.
+
+    `batches` is a list of (inputs, targets), (B, T) each, that pass the model one by one: the
+    result is that of one large batch, however many targets of a part are `ignore_index`.
+    """
+    counts = [(targets != ignore_index).sum().item() for _, targets in batches]
+    if not sum(counts):
+        raise ValueError(
+            f"no target is left to learn from: all of them are {ignore_index}. "
+            "Drop such batches from the data"
+        )
+    total = 0.0
+    for (inputs, targets), count in zip(batches, counts, strict=True):
+        if count:
+            loss = calc_loss_batch(inputs, targets, model, device) * (count / sum(counts))
+            loss.backward()
+            total += loss.item()
+    return total
+
+
+# D-bells-and-whistles, section D.7 Mixed precision
+
+
+def in_precision(model, device, dtype):
+    """`model` as a function (B, T) -> logits in float32, its matrix products made in `dtype`.
+
+    dtype None is the model itself; torch.bfloat16 the only other choice. The weights stay as
+    they are. Micikevicius et al. 2018.
+    """
+    if dtype is None:
+        return model
+    if dtype != torch.bfloat16:
+        raise ValueError(
+            f"dtype must be torch.bfloat16 or None, got {dtype}"
+            + ("; float16 would need a GradScaler" if dtype == torch.float16 else "")
+        )
+
+    def forward(inputs):
+        with torch.autocast(torch.device(device).type, dtype=dtype):
+            return model(inputs).float()
+
+    return forward
+
+
+def hardware_dtype(device):
+    """torch.bfloat16 if `device` multiplies bfloat16 in hardware, else None: stay with float32.
+
+    Known: CUDA GPUs from compute capability 8.0, x86 CPUs with AVX512-BF16 or AMX. Others, Apple
+    chips among them, give None; measure there before you choose.
+    """
+    kind, fast = torch.device(device).type, False
+    if kind == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif kind == "cpu":
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            fast = fast or getattr(torch.cpu, name, lambda: False)()
+    return torch.bfloat16 if fast else None
+
+
+# D-bells-and-whistles, section D.8 A run log as CSV
+
+
+class RunLog:
+    """A CSV file with a row for each training step, on disk as soon as it is written.
+
+    Begins the file anew. A resumed run gives `from_step`: the rows before it are kept, later
+    ones, written after the checkpoint and before the stop, go; so does a row cut off half-way.
+    """
+
+    def __init__(self, path, columns, from_step=0):
+        self.path, self.columns, kept = Path(path), columns, []
+        if from_step and self.path.exists():
+            rows = self.path.read_text(encoding="utf-8").splitlines()[1:]
+            whole = [row for row in rows if row.count(",") == len(columns) - 1]
+            kept = [row for row in whole if int(row.split(",")[0]) < from_step]
+        text = "".join(line + "\n" for line in [",".join(columns), *kept])
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+
+    def write(self, row):
+        """`row` is a dictionary from column to value; what is None stays empty."""
+        values = ["" if row[name] is None else str(row[name]) for name in self.columns]
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(",".join(values) + "\n")
+
+
+# D-bells-and-whistles, section D.9 Checkpoint and resume
+
+
+def shuffling_state(loader):
+    """The state of the generator that shuffles `loader`: its own, or torch's global one."""
+    own = getattr(loader, "generator", None)
+    return torch.get_rng_state() if own is None else own.get_state()
+
+
+def set_shuffling_state(loader, state):
+    """Put back what `shuffling_state` returned."""
+    own = getattr(loader, "generator", None)
+    if own is None:
+        torch.set_rng_state(state)
+    else:
+        own.set_state(state)
+
+
+def batches_of_epoch(loader, run):
+    """Yield the batches of the epoch, without the first run["batches_done"] of them.
+
+    Notes in run["epoch_rng"] the random state from which the epoch's order comes; when some
+    batches are done, it is used to shuffle as before, and then the present state is put back.
+    """
+    done, now = run["batches_done"], shuffling_state(loader)
+    if done:
+        set_shuffling_state(loader, run["epoch_rng"])
+    run["epoch_rng"] = shuffling_state(loader)
+    batches = iter(loader)
+    for _ in range(done):
+        next(batches)
+    if done:
+        set_shuffling_state(loader, now)
+    yield from batches
+
+
+def new_run(optimizer, settings):
+    """What a training run knows of itself before its first step."""
+    run = {"settings": settings, "peak_lr": optimizer.param_groups[0]["lr"], "step": -1}
+    run |= {"epoch": 0, "batches_done": 0, "tokens": 0}
+    return run | {name: [] for name in ("train_losses", "val_losses", "tokens_seen", "lrs")}
+
+
+def save_run(path, model, optimizer, loader, run):
+    """Save all that `resumed_run` needs to go on after the present step."""
+    run = run | {"loader_rng": shuffling_state(loader)}
+    save_checkpoint(path, model, optimizer, run=run)
+
+
+def resumed_run(path, model, optimizer, loader, settings):
+    """Load what save_run wrote into model, optimiser and generators -> the run.
+
+    ValueError when `settings` are not those of the run, or the file is not of this kind;
+    nothing has been changed then.
+    """
+    run, name = read_plain_file(path, "cpu").get("run"), Path(path).name
+    if run is None:
+        raise ValueError(f"{name} was not saved by train_model: load it with load_checkpoint")
+    old = run["settings"]
+    other = [f"{k} was {old.get(k)}, now {settings[k]}" for k in settings
+             if old.get(k) != settings[k]]  # fmt: skip
+    if other:
+        raise ValueError(f"{name} is of a run with other settings: {'; '.join(other)}")
+    load_checkpoint(path, model, optimizer)
+    set_shuffling_state(loader, run.pop("loader_rng"))
+    return run
+
+
+# D-bells-and-whistles, section D.10 All of it in one function
+
+
+def count_steps(loader, n_epochs, accumulation_steps=1):
+    """Optimiser steps of a run; the last group of an epoch may be smaller than the others."""
+    return n_epochs * math.ceil(len(loader) / accumulation_steps)
+
+
+def update_weights(batches, model, forward, optimizer, device, run):
+    """One optimiser step with the gradient of all of `batches` -> its values for the log."""
+    settings, started = run["settings"], time.perf_counter()
+    run["step"] += 1
+    names = ("total_steps", "warmup_steps", "initial_lr", "min_lr")
+    total_steps, warmup_steps, initial_lr, min_lr = (settings[name] for name in names)
+    schedule = total_steps, warmup_steps, run["peak_lr"], initial_lr, min_lr
+    lr = lr_at_step(run["step"], *schedule)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad()
+    loss = backward_in_parts(batches, forward, device)
+    limit = settings["max_norm"] if run["step"] >= warmup_steps else math.inf
+    norm = nn.utils.clip_grad_norm_(model.parameters(), limit).item()
+    optimizer.step()
+    run["lrs"].append(lr)
+    run["batches_done"] += len(batches)
+    run["tokens"] += sum(inputs.numel() for inputs, _ in batches)
+    row = {"step": run["step"], "epoch": run["epoch"] + 1, "tokens": run["tokens"], "lr": lr}
+    seconds = time.perf_counter() - started
+    return row | {"loss": loss, "gradient_norm": norm, "seconds": seconds}
+
+
+LOG_COLUMNS = ["step", "epoch", "tokens", "lr", "loss", "gradient_norm", "train_loss",
+               "val_loss", "seconds"]  # fmt: skip
+
+
+def look_in(run, model, train_loader, val_loader, device, eval_iter):
+    """Measure both losses, keep them in `run` and print them -> (train_loss, val_loss)."""
+    losses = evaluate_model(model, train_loader, val_loader, device, eval_iter)
+    run["train_losses"].append(losses[0])
+    run["val_losses"].append(losses[1])
+    run["tokens_seen"].append(run["tokens"])
+    values = f"training loss {losses[0]:.3f}, validation loss {losses[1]:.3f}"
+    print(f"epoch {run['epoch'] + 1:2d}, step {run['step']:3d}: {values}", flush=True)
+    return losses
+
+
+def check_settings(settings, checkpoint, resume):
+    """ValueError for settings of train_model that can't be meant."""
+    for name, least in {"n_epochs": 0, "accumulation_steps": 1, "warmup_steps": 0,
+                        "eval_freq": 1, "checkpoint_freq": 1}.items():  # fmt: skip
+        value = settings[name]
+        if value != int(value) or value < least:
+            raise ValueError(f"{name} must be a whole number from {least} up, got {value}")
+    if not settings["max_norm"] > 0:
+        raise ValueError(f"max_norm must be above 0 (inf: no clipping), got {settings['max_norm']}")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs the file to resume from: give checkpoint=PATH")
+
+
+def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, eval_freq,
+                eval_iter, start_context, tokenizer, warmup_steps, initial_lr=3e-05,
+                min_lr=1e-06, *, max_norm=1.0, accumulation_steps=1, dtype=None, on_step=None,
+                log=None, checkpoint=None, checkpoint_freq=100, resume=False):  # fmt: skip
+    """Train with warmup, cosine decay and clipping -> (train_losses, val_losses, tokens_seen, lrs).
+
+    The peak rate is the optimiser's; steps are optimiser steps, on `accumulation_steps` batches.
+    `log`: path of a CSV file. `checkpoint`: path, written every `checkpoint_freq` steps; `resume`
+    goes on from it, bit for bit. `dtype`, `on_step`: see in_precision and train_model_simple.
+    """
+    settings = {"n_epochs": n_epochs, "batches": len(train_loader), "max_norm": float(max_norm)}
+    settings |= {"accumulation_steps": accumulation_steps, "dtype": str(dtype)}
+    settings |= {"warmup_steps": warmup_steps, "initial_lr": initial_lr, "min_lr": min_lr}
+    settings |= {"eval_freq": eval_freq, "eval_iter": eval_iter}
+    check_settings(settings | {"checkpoint_freq": checkpoint_freq}, checkpoint, resume)
+    settings["total_steps"] = count_steps(train_loader, n_epochs, accumulation_steps)
+    forward, run = in_precision(model, device, dtype), new_run(optimizer, settings)
+    if resume:
+        run = resumed_run(checkpoint, model, optimizer, train_loader, settings)
+    rows = RunLog(log, LOG_COLUMNS, run["step"] + 1) if log else None
+    for epoch in range(run["epoch"], n_epochs):
+        run["epoch"] = epoch
+        model.train()
+        batches = batches_of_epoch(train_loader, run)
+        while group := list(islice(batches, accumulation_steps)):
+            row = update_weights(group, model, forward, optimizer, device, run)
+            losses = None, None
+            if run["step"] % eval_freq == 0:
+                losses = look_in(run, model, train_loader, val_loader, device, eval_iter)
+            if rows:
+                rows.write(row | {"train_loss": losses[0], "val_loss": losses[1]})
+            if on_step is not None:
+                on_step(run["step"], *losses)
+            if checkpoint is not None and (run["step"] + 1) % checkpoint_freq == 0:
+                save_run(checkpoint, model, optimizer, train_loader, run)
+        generate_and_print_sample(model, tokenizer, device, start_context)
+        run["batches_done"] = 0
+    return tuple(run[name] for name in ("train_losses", "val_losses", "tokens_seen", "lrs"))
+
+
+# E-lora, section E.1 Introduction to LoRA
+
+
+class LoRALayer(nn.Module):
+    """A change of low rank: x (..., in_dim) -> alpha * x @ A @ B, (..., out_dim).
+
+    A (in_dim, rank) is random, B (rank, out_dim) is zero, so at first it changes nothing. It is
+    scaled by `alpha` itself, not by alpha / rank. Hu et al. 2021, section 4.1.
+    """
+
+    def __init__(self, in_dim, out_dim, rank, alpha):
+        super().__init__()
+        if rank < 1 or rank != int(rank):
+            raise ValueError(f"rank must be a whole number from 1 up, got {rank}")
+        self.A = nn.Parameter(torch.empty(in_dim, rank))
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.B = nn.Parameter(torch.zeros(rank, out_dim))
+        self.alpha = alpha
+
+    def forward(self, x):
+        return self.alpha * (x @ self.A @ self.B)
+
+    def change(self):
+        """What it adds to the weight of an nn.Linear, (out_dim, in_dim)."""
+        return self.alpha * (self.A @ self.B).T
+
+
+class LinearWithLoRA(nn.Module):
+    """A linear layer and a LoRALayer beside it: (..., in) -> linear(x) + lora(x), (..., out)."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.linear = linear
+        lora = LoRALayer(linear.in_features, linear.out_features, rank, alpha)
+        self.lora = lora.to(linear.weight)  # its device and its number format
+
+    def forward(self, x):
+        return self.linear(x) + self.lora(x)
+
+
+def replace_linear_with_lora(model, rank, alpha):
+    """Wrap each nn.Linear inside `model` in a LinearWithLoRA, in place.
+
+    It freezes nothing: call model.requires_grad_(False) before. ValueError where there are LoRA
+    layers already.
+    """
+    if any(isinstance(module, LinearWithLoRA) for module in model.modules()):
+        raise ValueError("this model has LoRA layers already: merge_lora(model) first")
+    for name, module in model.named_children():
+        if isinstance(module, nn.Linear):
+            setattr(model, name, LinearWithLoRA(module, rank, alpha))
+        else:
+            replace_linear_with_lora(module, rank, alpha)
+
+
+# E-lora, section E.3 Initializing the model
+
+
+def count_trainable(model):
+    """(numbers that are trained, all numbers) of a model; shared ones count once."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trained in sizes if trained), sum(n for n, _ in sizes)
+
+
+# E-lora, section E.5 Merging back into the weights
+
+
+@torch.no_grad()
+def merge_lora(model):
+    """Add each LoRA layer's change to the weight beside it and remove the layer, in place.
+
+    The model computes the same as before, up to rounding. A weight that was shared, as a tied
+    head's, gets a copy of its own.
+    """
+    for name, module in model.named_children():
+        if isinstance(module, LinearWithLoRA):
+            linear = module.linear
+            merged = linear.weight + module.lora.change()
+            linear.weight = nn.Parameter(merged, requires_grad=linear.weight.requires_grad)
+            setattr(model, name, linear)
+        else:
+            merge_lora(module)
+
+
+# E-lora, section E.6 Saving the adapter alone
+
+
+def save_lora(path, model, also=()):
+    """Save A, B and alpha of each LoRA layer, and the modules named in `also` as a whole.
+
+    `also` is for what the pretrained model lacks, such as ["out_head"]. ValueError for a model
+    without LoRA layers. Load by load_lora.
+    """
+    layers = {n: m.lora for n, m in model.named_modules() if isinstance(m, LinearWithLoRA)}
+    if not layers:
+        raise ValueError("this model has no LoRA layers: they are merged or were never made")
+    state = model.state_dict()
+    whole = {key: state[key] for name in also for key in state if key.startswith(f"{name}.")
+             and not key.endswith((".lora.A", ".lora.B"))}  # fmt: skip
+    lora = {n: {"A": m.A.detach(), "B": m.B.detach(), "alpha": m.alpha}
+            for n, m in layers.items()}  # fmt: skip
+    write_whole_or_not({"lora": lora, "also": whole}, path)
+
+
+def misfit(name, module, saved):
+    """What is wrong between a saved LoRA layer and the module that it is for; None if nothing."""
+    (d_in, rank), d_out = saved["A"].shape, saved["B"].shape[1]
+    linear = getattr(module, "linear", module)
+    if not isinstance(linear, nn.Linear):
+        return f"{name} is no linear layer of this model"
+    if (linear.in_features, linear.out_features) != (d_in, d_out):
+        here = f"({linear.in_features}, {linear.out_features})"
+        return f"{name} is ({d_in}, {d_out}) in the file and {here} in the model"
+    if isinstance(module, LinearWithLoRA) and module.lora.A.shape[1] != rank:
+        return f"{name} has rank {rank} in the file and {module.lora.A.shape[1]} in the model"
+    return None
+
+
+def load_lora(path, model):
+    """Load what save_lora wrote into `model`, in place; LoRA layers are made where it has none.
+
+    FileNotFoundError, or ValueError for a file that is damaged, unsafe, of another model or of
+    another rank; nothing has been changed then.
+    """
+    content, name = read_plain_file(path, "cpu"), Path(path).name
+    if "lora" not in content:
+        raise ValueError(f"{name} is no adapter: it was not saved by save_lora")
+    modules, saved = dict(model.named_modules()), content["lora"]
+    wrong = [misfit(n, modules.get(n), layer) for n, layer in saved.items()]
+    wrong += [f"{n} has a LoRA layer in the model and none in the file" for n in modules
+              if isinstance(modules[n], LinearWithLoRA) and n not in saved]  # fmt: skip
+    if wrong := [text for text in wrong if text]:
+        more = f"; and {len(wrong) - 2} more" if len(wrong) > 2 else ""
+        raise ValueError(f"{name} does not fit, the model is unchanged: "
+                         f"{'; '.join(wrong[:2])}{more}")  # fmt: skip
+    for n, layer in saved.items():
+        if not isinstance(modules[n], LinearWithLoRA):
+            parent, _, last = n.rpartition(".")
+            rank = layer["A"].shape[1]
+            modules[n] = LinearWithLoRA(modules[n], rank, layer["alpha"])
+            setattr(model.get_submodule(parent), last, modules[n])
+        modules[n].lora.alpha = layer["alpha"]
+        modules[n].lora.load_state_dict({"A": layer["A"], "B": layer["B"]})
+    model.load_state_dict(content["also"], strict=False)
