@@ -205,6 +205,7 @@ __all__ = [
     "SCALE",
     "LABEL",
     "MARK",
+    "RANGE",
     "parse_score",
     "judge_prompt",
     "judge_entries",
@@ -2801,7 +2802,7 @@ def count_cut(dataset, allowed_max_length):
 
 
 def hidden_states(model, idx):
-    """Token ids (B, T) -> what a GPTModel's blocks make of them, (B, T, C): all but norm and head."""
+    """Token ids (B, T) -> the output (B, T, C) of a GPTModel's blocks: all but norm and head."""
     positions = torch.arange(idx.shape[1], device=idx.device)
     return model.trf_blocks(model.drop_emb(model.tok_emb(idx) + model.pos_emb(positions)))
 
@@ -3180,20 +3181,28 @@ def check_if_running(process_name):
 
 SCALE = r"\(?\b(?:from |between )?[01]\s*(?:-|–|to|and)\s*100\b\)?"
 LABEL = r"\b(?:scored?|rating|rated?|graded?|marks?|give)\b[^\d\n.-]{0,40}"
-MARK = r"(?<![\w.,/-])(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(100|10)\b)?(?![\w/]|[.,]\d)"
+MARK = (
+    r"(?<![\w.,/-])(\d+(?:\.\d+)?)(?:(?: points?| marks?)?\s*(?:/|(?:out )?of)\s*(100|10)\b)?"
+    r"(?![\w/]|[.,]\d)"
+)
+RANGE = r"(?<![\w.,/-])\d+(?:\.\d+)?\s*(?:-|–|to|and)\s*\d"
 
 
 def parse_score(text):
     """A judge's reply -> its mark, an int from 0 to 100, or None if it states no single one.
 
-    What follows a word like "score" counts before other numbers; "8/10" is 80.
+    What follows a word like "score" counts before other numbers; "8/10" is 80, "60-80" None.
     """
     text = re.sub(r"<think>.*?</think>|[*_`]", " ", text.lower(), flags=re.DOTALL)
     text = re.sub(SCALE, " ", text)
     first_line = text.strip().partition("\n")[0]
     if re.fullmatch(rf"\W*{MARK}\W*", first_line):  # "90", and below it why
         text = first_line
-    found = re.findall(LABEL + MARK, text) or re.findall(MARK, text)
+    found = re.findall(LABEL + MARK, text)
+    label = LABEL if found else ""
+    if re.search(label + RANGE, text):  # "60-80"
+        return None
+    found = found or re.findall(MARK, text)
     found = [pair for pair in found if pair[1]] or found  # 85/100 before a bare number
     marks = {float(mark) * 100 / int(out_of or 100) for mark, out_of in found}
     if len(marks) != 1 or max(marks) > 100:
