@@ -143,11 +143,10 @@ def test_every_control_of_every_widget_changes_what_is_seen(lab):
                     assert "must be divisible" in alert  # 1,024 channels for 12 heads
             for button in explorer.locator(":scope > button").all():
                 written = explorer.locator(":scope > .course-written")
-                for _ in range(2):
-                    before = written.inner_html()
-                    button.click()
-                    changed(page, written, before, "button")
-        assert explorers.count() == 8
+                before = written.inner_html()
+                button.click()
+                changed(page, written, before, "button")
+        assert explorers.count() == sum(".show()" in cell.source for cell in code) >= 9
         assert {kind for _, kind in moved} == {"slider", "choice", "tick", "text"}
         notebook.wait_idle(60)
         if folder := os.environ.get("COURSE_SCREENSHOTS"):

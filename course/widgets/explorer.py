@@ -12,7 +12,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from course.figures import LOSS, show
 
 WIDE = ipywidgets.Layout(width="min(44em, 98%)")
-STYLE = {"description_width": "11em"}
+STYLE = {"description_width": "14em"}
 ALERT = '<p role="alert" style="border-left: 4px solid {colour}; padding-left: 8px">{text}</p>'
 IMAGE = (
     '<img src="data:image/png;base64,{data}" alt="{caption}" width="{width}" '

@@ -57,6 +57,10 @@ def effective_choices(probabilities):
     return torch.special.entr(probabilities).sum().exp().item()
 
 
+def left(number):
+    return f"{number:,} token{' is' if number == 1 else 's are'} left"
+
+
 class SamplingPlayground(Explorer):
     """What temperature, top-k and top-p do to the next token of `models`, {name: GPTModel}."""
 
@@ -119,7 +123,7 @@ class SamplingPlayground(Explorer):
         return "\n".join(
             [
                 *lines,
-                f"{kept:,} tokens are left, as good as {effective_choices(after):.1f} equal ones",
+                f"{left(kept)}, as good as {effective_choices(after):.1f} equal ones",
             ]
         )
 
@@ -141,7 +145,7 @@ class SamplingPlayground(Explorer):
         listed = sum(q for _, _, q in rows)
         caption = (
             f"The likeliest tokens of {model} after ‘{text}’, grey as the model has them, blue as "
-            f"they are drawn. {kept:,} tokens are left, as good as {choices:.1f} equally likely "
+            f"they are drawn. {left(kept)}, as good as {choices:.1f} equally likely "
             f"ones; those not in the picture have {max(0.0, 1 - listed):.0%} together."
         )
         return figure, caption
