@@ -95,24 +95,28 @@ def widget_notebook():
 
 
 def move(page, control):
-    """Use a control as somebody at a keyboard does; what it was, in words."""
+    """Use a control as somebody at a keyboard does; what it was, in words, and the way back."""
     if control.locator(".noUi-handle").count():
         handle = control.locator(".noUi-handle")
         place, end = (float(handle.get_attribute(f"aria-value{x}")) for x in ("now", "max"))
-        handle.focus()
-        page.keyboard.press("ArrowLeft" if place == end else "ArrowRight")
-        return "slider"
+        there, back = ("ArrowLeft", "ArrowRight")[:: -1 if place < end else 1]
+        handle.press(there)
+        return "slider", lambda: handle.press(back)
     if control.locator("select").count():
         box = control.locator("select")
         last = box.evaluate("e => e.options.length") - 1
-        box.select_option(index=0 if box.evaluate("e => e.selectedIndex") == last else last)
-        return "choice"
+        first = box.evaluate("e => e.selectedIndex")
+        box.select_option(index=0 if first == last else last)
+        return "choice", lambda: box.select_option(index=first)
     if control.locator("input[type=checkbox]").count():
-        control.locator("input[type=checkbox]").press("Space")
-        return "tick"
-    control.locator("input[type=text]").press("Home")
+        box = control.locator("input[type=checkbox]")
+        box.press("Space")
+        return "tick", lambda: box.press("Space")
+    box = control.locator("input[type=text]")
+    text = box.input_value()
+    box.press("Home")
     page.keyboard.type("fAd ")
-    return "text"
+    return "text", lambda: box.fill(text)
 
 
 def test_every_control_of_every_widget_changes_what_is_seen(lab):
@@ -137,17 +141,21 @@ def test_every_control_of_every_widget_changes_what_is_seen(lab):
                     continue
                 before = shown.inner_html()
                 label = control.locator("label, .widget-label").first.inner_text()
-                moved.append((label, move(page, control)))
+                kind, back = move(page, control)
+                moved.append(kind)
                 changed(page, shown, before, label)
                 for alert in shown.locator("[role=alert]").all_inner_texts():
                     assert "must be divisible" in alert  # 1,024 channels for 12 heads
+                back()  # or top-k at 1 would leave nothing for top-p to change
+                page.wait_for_timeout(500)
+                notebook.wait_idle(20)
             for button in explorer.locator(":scope > button").all():
                 written = explorer.locator(":scope > .course-written")
                 before = written.inner_html()
                 button.click()
                 changed(page, written, before, "button")
         assert explorers.count() == sum(".show()" in cell.source for cell in code) >= 9
-        assert {kind for _, kind in moved} == {"slider", "choice", "tick", "text"}
+        assert set(moved) == {"slider", "choice", "tick", "text"}
         notebook.wait_idle(60)
         if folder := os.environ.get("COURSE_SCREENSHOTS"):
             for i, explorer in enumerate(explorers.all()):
