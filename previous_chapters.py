@@ -8,6 +8,7 @@ import codecs
 import difflib
 import errno
 import hashlib
+import heapq
 import importlib.util
 import json
 import math
@@ -20,7 +21,7 @@ import sys
 import time
 import warnings
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice, pairwise
@@ -242,6 +243,20 @@ __all__ = [
     "save_lora",
     "misfit",
     "load_lora",
+    "FastLayerNorm",
+    "FastDropout",
+    "causal_attention",
+    "FastAttention",
+    "FastBlock",
+    "chunk_of_loss",
+    "FusedCrossEntropy",
+    "fused_cross_entropy",
+    "GPTModelFast",
+    "course_text",
+    "PairIndex",
+    "pieces_of",
+    "PairQueue",
+    "train_merges_fast",
 ]
 
 
@@ -3788,3 +3803,300 @@ def load_lora(path, model):
         modules[n].lora.alpha = layer["alpha"]
         modules[n].lora.load_state_dict({"A": layer["A"], "B": layer["B"]})
     model.load_state_dict(content["also"], strict=False)
+
+
+# F-speed-lab, section F.3 A faster model
+
+
+class FastLayerNorm(LayerNorm):
+    """`LayerNorm` in one call: (..., C) -> same, in the data type of its input."""
+
+    def forward(self, x):
+        return F.layer_norm(x, x.shape[-1:], self.scale, self.shift, self.eps)
+
+
+class FastDropout(nn.Dropout):
+    """Dropout with 16 random bits a value, four values to a random number, on a CPU.
+
+    `p` is rounded to 1 / 65536. Elsewhere, and in compiled code, it is nn.Dropout.
+    """
+
+    def forward(self, x):
+        if not self.training or self.p == 0.0:
+            return x
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return F.dropout(x, self.p)
+        numbers = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64)
+        bits = numbers.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
+        kept = bits >= round(self.p * 2**16) - 2**15
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
+
+
+def causal_attention(q, k, v, dropout):
+    """Causal attention of (B, H, T, D) each -> (B, H, T, D); `dropout` is a module.
+
+    PyTorch's fused kernel, except for short texts on a CPU, where matrix products are faster.
+    """
+    B, H, T, D = q.shape
+    if q.device.type != "cpu" or T > 512:
+        p = dropout.p if dropout.training else 0.0
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)
+    mask = torch.full((T, T), float("-inf"), dtype=q.dtype).triu(diagonal=1)
+    q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (B * H, T, D)
+    scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=D**-0.5)  # (B * H, T, T)
+    return (dropout(torch.softmax(scores, dim=-1)) @ v).view(B, H, T, D)
+
+
+class FastAttention(MultiHeadAttention):
+    """`MultiHeadAttention` with one matrix product for q, k and v, and fused attention.
+
+    With a `cache`, `cache.attend(layer, q, k, v)` -> (B, H, T, D) does the attention: it
+    adds the new keys and values (B, H, T, D) to those of layer `layer`.
+    """
+
+    def forward(self, x, cache=None, layer=0):
+        parts = [self.W_query, self.W_key, self.W_value]
+        if cache is not None:  # few tokens: joining the weights would cost more than it saves
+            q, k, v = (self.split_heads(part(x)) for part in parts)  # (B, H, T, D) each
+            context = cache.attend(layer, q, k, v)
+            return self.out_proj(context.transpose(1, 2).flatten(2))  # (B, T, C)
+        weight = torch.cat([part.weight for part in parts])  # (3 * C, C)
+        bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
+        B, T, _ = x.shape
+        qkv = F.linear(x, weight, bias).view(B, T, 3, self.num_heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        context = causal_attention(q, k, v, self.dropout)
+        return self.out_proj(context.transpose(1, 2).flatten(2))  # (B, T, C)
+
+
+class FastBlock(nn.Module):
+    """`TransformerBlock` of fused parts, under the same names: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        C, p = cfg["emb_dim"], cfg["drop_rate"]
+        heads, bias = cfg["n_heads"], cfg["qkv_bias"]
+        self.att = FastAttention(C, C, cfg["context_length"], p, heads, bias)
+        self.att.dropout = FastDropout(p)
+        del self.att.mask
+        self.ff = FeedForward(cfg)
+        self.ff.layers[1] = nn.GELU(approximate="tanh")
+        self.norm1, self.norm2 = FastLayerNorm(C), FastLayerNorm(C)
+        self.drop_shortcut = FastDropout(p)
+
+    def forward(self, x, cache=None, layer=0):
+        x = x + self.drop_shortcut(self.att(self.norm1(x), cache, layer))
+        return x + self.drop_shortcut(self.ff(self.norm2(x)))
+
+
+def chunk_of_loss(hidden, weight, targets, kept, logits, d_hidden, d_weight):
+    """The summed loss of n tokens; its gradients go into `d_hidden` and `d_weight`.
+
+    hidden (n, C), weight (V, C), both in the data type to compute in, targets (n,), kept (n,)
+    booleans; `logits` (n, V) is room to work in, d_weight (V, C) is added to.
+    """
+    torch.mm(hidden, weight.T, out=logits)
+    rows, labels = torch.arange(len(targets), device=targets.device), targets.where(kept, 0)
+    highest = logits.amax(dim=1).float()
+    wanted = logits[rows, labels].float()
+    probabilities = torch.softmax(logits, dim=1, out=logits)
+    # the most probable token has the probability exp(highest - log_sum)
+    log_sum = highest - probabilities.amax(dim=1).float().log()
+    d_logits = probabilities
+    d_logits[rows, labels] -= 1.0
+    if not kept.all():
+        d_logits[~kept] = 0.0
+    torch.mm(d_logits, weight, out=d_hidden)
+    for start in range(0, len(weight), 4096):  # parts that fit into the processor's cache
+        part = slice(start, start + 4096)
+        d_weight[part] += d_logits[:, part].T @ hidden
+    return (log_sum - wanted)[kept].sum()
+
+
+class FusedCrossEntropy(torch.autograd.Function):
+    """See `fused_cross_entropy`. The gradients are computed in the forward pass."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, targets, ignore_index, chunk_size, dtype):
+        kept = targets != ignore_index
+        low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
+        d_hidden = torch.empty_like(low_hidden)
+        d_weight = torch.zeros_like(weight)
+        room = low_hidden.new_empty(min(chunk_size, len(hidden)), len(weight))
+        total = torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), chunk_size):
+            part = slice(start, start + chunk_size)
+            logits = room[: len(targets[part])]  # (n, V)
+            total += chunk_of_loss(low_hidden[part], low_weight, targets[part], kept[part],
+                                   logits, d_hidden[part], d_weight)  # fmt: skip
+        count = kept.sum()
+        ctx.save_for_backward(d_hidden.to(hidden.dtype), d_weight, count)
+        return total / count
+
+    @staticmethod
+    def backward(ctx, d_loss):
+        d_hidden, d_weight, count = ctx.saved_tensors
+        scale = d_loss / count
+        return d_hidden * scale, d_weight * scale, None, None, None, None
+
+
+def fused_cross_entropy(hidden, weight, targets, ignore_index=-100, chunk_size=512):
+    """F.cross_entropy of hidden @ weight.T, `chunk_size` rows of logits at a time: a scalar.
+
+    hidden (..., C), weight (V, C), targets (...), of which `ignore_index` don't count. Under
+    autocast the products are made in its data type, sums in float32.
+    """
+    kind = hidden.device.type
+    low = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if low else weight.dtype
+    with torch.autocast(kind, enabled=False):
+        return FusedCrossEntropy.apply(
+            hidden.flatten(0, -2), weight, targets.flatten(), ignore_index, chunk_size, dtype
+        )
+
+
+class GPTModelFast(nn.Module):
+    """`GPTModel` for speed: the same configuration, weights, checkpoints and logits.
+
+    `forward` (B, T) -> (B, T, V), `hidden` -> (B, T, C) before the head, `loss` -> scalar.
+    A `cache` (section F.6) holds the keys and values of earlier tokens.
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        check_config(cfg)
+        self.cfg = dict(cfg)  # for the cache of section F.6
+        self.tok_emb = nn.Embedding(cfg["vocab_size"], cfg["emb_dim"])
+        self.pos_emb = nn.Embedding(cfg["context_length"], cfg["emb_dim"])
+        self.drop_emb = FastDropout(cfg["drop_rate"])
+        self.trf_blocks = nn.Sequential(*[FastBlock(cfg) for _ in range(cfg["n_layers"])])
+        self.final_norm = FastLayerNorm(cfg["emb_dim"])
+        self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
+
+    def tie(self):
+        """Let the head share the weights of the token embedding, as in GPT-2 -> the model."""
+        self.out_head.weight = self.tok_emb.weight
+        return self
+
+    def hidden(self, in_idx, cache=None):
+        """Token ids (B, T) -> the output of the last norm (B, T, C)."""
+        if not torch.compiler.is_compiling():
+            check_token_ids(in_idx, len(self.pos_emb.weight), len(self.tok_emb.weight))
+        T = in_idx.shape[1]
+        if cache is None:
+            positions = torch.arange(T, device=in_idx.device)
+        else:
+            positions = cache.positions(T)  # (T,) or (B, T)
+        x = self.drop_emb(self.tok_emb(in_idx) + self.pos_emb(positions))  # (B, T, C)
+        for layer, block in enumerate(self.trf_blocks):
+            x = block(x, cache, layer)
+        if cache is not None:
+            cache.advance(T)
+        return self.final_norm(x)
+
+    def forward(self, in_idx, cache=None):
+        return self.out_head(self.hidden(in_idx, cache))  # (B, T, V)
+
+    def loss(self, inputs, targets):
+        """Mean cross-entropy in nats per token, without the (B, T, V) logits in memory."""
+        return fused_cross_entropy(self.hidden(inputs), self.out_head.weight, targets)
+
+
+# F-speed-lab, section F.10 Training a tokenizer in a second
+
+
+def course_text(root, size=1_000_000):
+    """The first `size` bytes of this course's data, prose and code, read from folder `root`."""
+    files = [root / "ch02/the-verdict.txt", root / "ch06/spam-messages.tsv"]
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    data = (root / "ch07/instruction-data.json").read_text(encoding="utf-8")
+    texts += [value for entry in json.loads(data) for value in entry.values()]
+    lessons = sorted(root.glob("ch0?/ch0?.ipynb"))
+    lessons += sorted(root.glob("appendix/[A-E]-*.ipynb"))
+    cells = []
+    for path in lessons:
+        cells += json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for kind in ("markdown", "code"):
+        texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+    return "\n".join(texts).encode("utf-8")[:size].decode("utf-8", errors="ignore")
+
+
+class PairIndex:
+    """How often each pair of neighbours occurs in `pieces`, and in which of them it stands.
+
+    `pieces`: tuples (ids, occurrences). After `merge`, `counts` is what `count_pairs` would
+    find (pairs that are gone have 0); `holders` may name a piece that held the pair once.
+    """
+
+    def __init__(self, pieces):
+        self.pieces = list(pieces)
+        self.counts = defaultdict(int)  # {pair: how often}
+        self.holders = defaultdict(set)  # {pair: places in `pieces`}
+        for place, (ids, occurrences) in enumerate(self.pieces):
+            for pair in pairwise(ids):
+                self.counts[pair] += occurrences
+                self.holders[pair].add(place)
+
+    def merge(self, pair, new_id):
+        """Replace `pair` by `new_id` everywhere; the set of the pairs that this made."""
+        made = set()
+        for place in self.holders.pop(pair):
+            ids, occurrences = self.pieces[place]
+            merged = merge_pair(ids, pair, new_id)
+            self.pieces[place] = merged, occurrences
+            for old in pairwise(ids):
+                self.counts[old] -= occurrences
+            for new in pairwise(merged):
+                self.counts[new] += occurrences
+                if new_id in new:
+                    self.holders[new].add(place)
+                    made.add(new)
+        return made
+
+
+def pieces_of(text):
+    """The different pieces of `text` by GPT-2's pattern, as (ids of its bytes, occurrences)."""
+    for piece, occurrences in Counter(GPT2_SPLIT.findall(text)).items():
+        yield [BYTE_TO_ID[byte] for byte in piece.encode("utf-8")], occurrences
+
+
+class PairQueue:
+    """Gives the most frequent of the pairs in `counts`, of equals the one with smaller ids.
+
+    `counts` may change between the calls, but each count may only fall once it is added.
+    """
+
+    def __init__(self, counts):
+        self.counts = counts
+        self.heap = [(-count, pair) for pair, count in counts.items()]
+        heapq.heapify(self.heap)
+
+    def add(self, pairs):
+        for pair in pairs:
+            heapq.heappush(self.heap, (-self.counts[pair], pair))
+
+    def best(self):
+        """The pair, or None when there is none left."""
+        while self.heap:
+            noted, pair = self.heap[0]
+            count = self.counts[pair]
+            if count == -noted > 0:
+                return pair
+            heapq.heappop(self.heap)
+            if count:  # the note was out of date: put it right
+                heapq.heappush(self.heap, (-count, pair))
+
+
+def train_merges_fast(text, number):
+    """What chapter 2's `train_merges(text, number)` returns, without counting anew each time.
+
+    A merge costs as much as the pieces that hold its pair. Exactly the same list: of equally
+    frequent pairs the one with the smaller ids; shorter when no pair is left.
+    """
+    index = PairIndex(pieces_of(text))
+    queue = PairQueue(index.counts)
+    merges = []
+    while len(merges) < number and (pair := queue.best()):
+        queue.add(index.merge(pair, 256 + len(merges)))
+        merges.append(pair)
+    return merges
