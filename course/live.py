@@ -10,7 +10,7 @@ from IPython import get_ipython
 from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
-from course.figures import TRAINING, VALIDATION
+from course.figures import MASK, TRAINING, VALIDATION
 
 REDRAW = 0.2  # seconds that must pass between two updates of the bar
 
@@ -19,14 +19,15 @@ class LiveLoss:
     """Show the progress of a training run; give it to the run as `on_step`.
 
     It is called as `on_step(step, train_loss, val_loss)`, with steps from 0 to `total_steps` - 1
-    and losses that are None where none were measured. When the cell ends, also by an error or
-    an interrupt, the bar gives way to a caption. Outside Jupyter it shows nothing.
+    and losses per `unit` that are None where none were measured; `guessing` draws a line at that
+    loss. When the cell ends, also by an error or an interrupt, the bar gives way to a caption.
+    Outside Jupyter it shows nothing.
     """
 
-    def __init__(self, total_steps):
+    def __init__(self, total_steps, unit="token", guessing=None):
         if total_steps < 1:
             raise ValueError(f"total_steps must be at least 1, got {total_steps}")
-        self.total_steps = total_steps
+        self.total_steps, self.unit, self.guessing = total_steps, unit, guessing
         self.shell = get_ipython()
         self.start_over()
 
@@ -72,7 +73,7 @@ class LiveLoss:
         self.picture = self.bar = None
 
     def caption(self):
-        text = "Training and validation loss, in nats per token, against the training step."
+        text = f"Training and validation loss, in nats per {self.unit}, against the training step."
         if self.measured:
             step, train_loss, val_loss = self.measured[-1]
             text += f" At step {step} they are {train_loss:.3f} and {val_loss:.3f}."
@@ -86,11 +87,12 @@ class LiveLoss:
         axes = figure.add_subplot()
         if self.measured:
             steps, train_losses, val_losses = zip(*self.measured, strict=True)
-            style = {"marker": "o", "markersize": 4}
-            axes.plot(steps, train_losses, color=TRAINING, label="training", **style)
-            axes.plot(steps, val_losses, color=VALIDATION, label="validation", **style)
+            axes.plot(steps, train_losses, "o-", ms=4, color=TRAINING, label="training")
+            axes.plot(steps, val_losses, "s--", ms=4, color=VALIDATION, label="validation")
+            if self.guessing is not None:
+                axes.axhline(self.guessing, color=MASK, lw=1, ls=":", label="guessing")
             axes.legend(loc="upper right")
-        axes.set(xlabel="step", ylabel="loss (nats per token)")
+        axes.set(xlabel="step", ylabel=f"loss (nats per {self.unit})")
         axes.set_xlim(-0.01 * self.total_steps, self.total_steps)
         axes.set_ylim(bottom=0)
         done = f"{self.step + 1} of {self.total_steps} steps in {clock(self.elapsed())}"

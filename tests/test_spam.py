@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from torch.utils.data import DataLoader
 
 import previous_chapters as course
-from course.widgets.spam import LiveClassifierLoss, SpamBox
+from course.live import LiveLoss
+from course.widgets.spam import SpamBox
 from previous_chapters import (
     GPTModel,
     LastTokenBlock,
@@ -612,7 +613,7 @@ def test_plots():
     lines = figure.axes[0].get_lines()
     assert [line.get_ydata().tolist() for line in lines] == [[3, 2, 1], [3, 2.5, 2]]
     assert figure.axes[0].get_ylabel() == "accuracy"
-    live = LiveClassifierLoss(3)
+    live = LiveLoss(3, unit="message", guessing=0.69)
     live(0, 0.7, 0.71)
     assert "nats per message" in live.caption()
     assert live.draw().data.startswith(b"\x89PNG")

@@ -232,7 +232,7 @@ def shortcut():
         label(axes, 7.55, y, "loss", 11, LOSS)
     for y, text in [
         (2.66, "gradient: three factors multiplied, one from each layer"),
-        (0.42, "gradient: at each + it also takes the green way, unchanged"),
+        (0.42, "gradient: at each + it also goes round the layer, unchanged"),
     ]:
         axes.annotate(
             "",
@@ -473,17 +473,17 @@ def gelu(function):
 def gradients(depths, curves):
     """The first layer's gradient against the depth; `curves` is {kind of network: values}."""
     figure, axes = plt.subplots(figsize=(8, 3.4))
-    colours = [LOSS, VALUE, QUERY]
-    for (name, values), colour in zip(curves.items(), colours, strict=False):
-        axes.semilogy(depths, values, "o-", color=colour, label=name)
+    styles = [(LOSS, "o-"), (VALUE, "s-"), (QUERY, "^-")]
+    for (name, values), (colour, style) in zip(curves.items(), styles, strict=False):
+        axes.semilogy(depths, values, style, color=colour, label=name)
     axes.set(xlabel="layers", ylabel="gradient of the first layer", xticks=depths)
     axes.legend()
     caption = (
         "The gradient of the first layer against the number of layers, on a logarithmic scale: "
-        "without shortcuts (red) it vanishes, with shortcuts (green) it doesn't, and in deep "
-        "networks even explodes"
+        "without shortcuts (red, dots) it vanishes, with shortcuts (green, squares) it doesn't, "
+        "and in deep networks even explodes"
     )
-    ending = "; with shortcuts and pre-norm (blue) it stays near a hundredth at every depth."
+    ending = "; with shortcuts and pre-norm (blue, triangles) it stays near a hundredth throughout."
     show(figure, caption + (ending if len(curves) > 2 else "."))
 
 

@@ -1,14 +1,10 @@
-"""Chapter 6: a box to type a message into, and the losses of a classifier while it learns."""
+"""Chapter 6: a box to type a message into."""
 
 import html
-import io
 
 import ipywidgets
-from IPython.display import Image
-from matplotlib.figure import Figure
 
-from course.figures import LOSS, TRAINING, VALIDATION, VALUE
-from course.live import LiveLoss, clock
+from course.figures import LOSS, VALUE
 
 
 class SpamBox(ipywidgets.VBox):
@@ -43,28 +39,3 @@ class SpamBox(ipywidgets.VBox):
 
     def __repr__(self):
         return "A box to type a message into: run this cell to see it."
-
-
-class LiveClassifierLoss(LiveLoss):
-    """LiveLoss for a classifier: its losses are in nats per message."""
-
-    def caption(self):
-        return super().caption().replace("nats per token", "nats per message")
-
-    def draw(self):
-        figure = Figure(figsize=(7, 2.6))
-        axes = figure.add_subplot()
-        for i, (name, colour) in enumerate(
-            [("training", TRAINING), ("validation", VALIDATION)], start=1
-        ):
-            steps, losses = [m[0] for m in self.measured], [m[i] for m in self.measured]
-            axes.plot(steps, losses, "o-", markersize=4, color=colour, label=name)
-        axes.axhline(0.6931, color="#999999", linewidth=1, linestyle=":", label="guessing, ln 2")
-        axes.legend(loc="upper right", fontsize=9)
-        axes.set(xlabel="step", ylabel="loss (nats per message)", ylim=(0, None))
-        axes.set_xlim(-0.01 * self.total_steps, self.total_steps)
-        done = f"{self.step + 1} of {self.total_steps} steps in {clock(self.elapsed())}"
-        axes.set_title(done, loc="left", fontsize=10)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-        return Image(buffer.getvalue(), width=660, metadata={"alt": self.caption()})
