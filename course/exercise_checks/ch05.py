@@ -138,7 +138,7 @@ def shares(drawn_share, exact_share):
     yield "and each call draws afresh"
 
 
-OUTSIDE = {0.5: 0.02, 1.0: 0.60, 2.0: 0.97}  # measured by gpt2-mini; see the solution's notebook
+OUTSIDE = {0.5: 0.01, 1.0: 0.27, 2.0: 0.89}  # measured by gpt2-mini; see the solution's notebook
 JOBS = {
     "fill in a form": "a",
     "go on with a story": "b",

@@ -35,12 +35,12 @@ FROZEN = """    model.out_head = torch.nn.Linear(model.tok_emb.weight.shape[1], 
 
 WRONG = {
     "6.1": [
-        ("256: 0.583", "256: 0.733", "for 256 the accuracy isn't 0.733"),
-        ("64: 0.733", "64: 73.3", "write a share between 0 and 1"),
+        ("256: 0.658", "256: 0.733", "for 256 the accuracy isn't 0.733"),
+        ("64: 0.700", "64: 70.0", "write a share between 0 and 1"),
         ('"b"', '"a"', "compare the accuracies of 64 and 256"),
         ('"b"', '"c"', "goes through every block"),
-        ("32: 0.733, ", "", "keep the dictionary"),
-        ("32: 0.733", "32: 'good'", "write a number"),
+        ("32: 0.717, ", "", "keep the dictionary"),
+        ("32: 0.717", "32: 'good'", "write a number"),
     ],
     "6.2": [
         ("n - blocks :", "-blocks:", "print what your slice of the blocks holds"),
@@ -57,10 +57,10 @@ WRONG = {
     ],
     "6.3": [
         ('"first": 0.625', '"first": 0.725', "for 'first' the accuracy isn't 0.725"),
-        ('"mean": 0.758', '"mean": 75.8', "write a share between 0 and 1"),
+        ('"mean": 0.792', '"mean": 79.2', "write a share between 0 and 1"),
         ('"b"', '"a"', "how many words"),
         ('"b"', '"c"', "the lowest of the four"),
-        ('"mean": 0.758', '"average": 0.758', "keep the dictionary"),
+        ('"mean": 0.792', '"average": 0.792', "keep the dictionary"),
     ],
     "6.4": [
         ("(0.13, 0.13, 1.0)", "(0.87, 0.13, 1.0)", "the accuracy of its opposite"),
