@@ -3,6 +3,7 @@
 # make test     run every test, notebooks included
 # make site     build the course as static pages in build/site
 # make slides   make a deck of slides from each lesson, in build/slides
+# make bench    measure how fast the code of appendix F is, beside other libraries
 #
 # Each makes the environment .venv first if it is not there yet. With another Python:
 # make lab PYTHON=python3.12
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 EXACT := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" * (sys.version_info[:2] == (3, 11)))')
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(EXACT)
 
-.PHONY: lab course test site slides clean
+.PHONY: lab course test site slides bench clean
 
 lab: $(VENV)/course
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -35,6 +36,9 @@ site: $(VENV)/site
 slides: $(VENV)/site
 	$(BIN)/python tools/make_slides.py
 
+bench: $(VENV)/bench
+	$(BIN)/python benchmarks/run.py
+
 clean:
 	rm -rf $(VENV)
 
@@ -51,4 +55,10 @@ $(VENV)/test: $(VENV)/course tests/requirements.txt site/requirements.txt
 
 $(VENV)/site: $(VENV)/course site/requirements.txt
 	$(PIP) -r requirements.txt -r site/requirements.txt
+	@touch $@
+
+# llms-from-scratch asks for TensorFlow and more, which its models don't need.
+$(VENV)/bench: $(VENV)/course benchmarks/requirements.txt
+	$(PIP) -r requirements.txt -r benchmarks/requirements.txt
+	$(PIP) --no-deps "llms-from-scratch>=1.0.19"
 	@touch $@

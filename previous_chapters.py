@@ -5,9 +5,12 @@ notebook that a comment names and run the tool again.
 """
 
 import codecs
+import ctypes
 import difflib
 import errno
+import functools
 import hashlib
+import heapq
 import importlib.util
 import json
 import math
@@ -20,7 +23,7 @@ import sys
 import time
 import warnings
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice, pairwise
@@ -33,6 +36,7 @@ import tiktoken
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -242,6 +246,42 @@ __all__ = [
     "save_lora",
     "misfit",
     "load_lora",
+    "FastLayerNorm",
+    "FastDropout",
+    "causal_attention",
+    "FastAttention",
+    "FastBlock",
+    "GPTModelFast",
+    "loss_and_d_logits",
+    "add_product",
+    "FusedCrossEntropy",
+    "fused_cross_entropy",
+    "keep_freed_memory",
+    "RowLengths",
+    "CACHE_STEP",
+    "room_for_tokens",
+    "KVCache",
+    "GrowingRows",
+    "PAST",
+    "check_decoding",
+    "CachedRows",
+    "generate_fast",
+    "generate_batch_fast",
+    "decode_step",
+    "times_rows",
+    "decode_block",
+    "decode_head",
+    "compile_once",
+    "can_compile",
+    "compiled_step",
+    "stream_ids_fast",
+    "course_text",
+    "PairIndex",
+    "pieces_of",
+    "PairQueue",
+    "train_merges_fast",
+    "weights_of_gpt2",
+    "training_flops",
 ]
 
 
@@ -3788,3 +3828,680 @@ def load_lora(path, model):
         modules[n].lora.alpha = layer["alpha"]
         modules[n].lora.load_state_dict({"A": layer["A"], "B": layer["B"]})
     model.load_state_dict(content["also"], strict=False)
+
+
+# F-speed-lab, section F.3 The same model of faster parts
+
+
+class FastLayerNorm(LayerNorm):
+    """`LayerNorm` in one call: (..., C) -> same, in the data type of its input."""
+
+    def forward(self, x):
+        return F.layer_norm(x, x.shape[-1:], self.scale, self.shift, self.eps)
+
+
+class FastDropout(nn.Dropout):
+    """Dropout with 16 random bits a value, four values to a random number, on a CPU.
+
+    `p` is rounded to 1 / 65536. Elsewhere, and in compiled code, it is nn.Dropout.
+    """
+
+    def forward(self, x):
+        if not self.training or self.p == 0.0:
+            return x
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return F.dropout(x, self.p)
+        numbers = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64)
+        bits = numbers.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
+        kept = bits >= round(self.p * 2**16) - 2**15
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
+
+
+def causal_attention(q, k, v, dropout):
+    """Causal attention of (B, H, T, D) each -> (B, H, T, D); `dropout` is a module.
+
+    PyTorch's fused kernel, except for short texts on a CPU, where matrix products are faster.
+    """
+    B, H, T, D = q.shape
+    if q.device.type != "cpu" or T > 512:
+        p = dropout.p if dropout.training else 0.0
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)
+    q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (B * H, T, D)
+    parts = []
+    for begin in range(0, T, 128):  # these queries see the keys before `end`
+        end = min(begin + 128, T)
+        mask = torch.full((end - begin, end), float("-inf"), dtype=q.dtype).triu(begin + 1)
+        keys = k[:, :end].transpose(1, 2)  # (B * H, D, end)
+        scores = torch.baddbmm(mask, q[:, begin:end], keys, alpha=D**-0.5)
+        parts.append(dropout(torch.softmax(scores, dim=-1)) @ v[:, :end])
+    return torch.cat(parts, dim=1).view(B, H, T, D)
+
+
+class FastAttention(MultiHeadAttention):
+    """`MultiHeadAttention` with one matrix product for q, k and v, and fused attention.
+
+    With a `cache`, `cache.attend(layer, q, k, v)` -> (B, H, T, D) does the attention: it
+    adds the new keys and values (B, H, T, D) to those of layer `layer`.
+    """
+
+    def forward(self, x, cache=None, layer=0):
+        parts = [self.W_query, self.W_key, self.W_value]
+        if cache is not None:  # few tokens: joining the weights would cost more than it saves
+            q, k, v = (self.split_heads(part(x)) for part in parts)  # (B, H, T, D) each
+            context = cache.attend(layer, q, k, v)
+            return self.out_proj(context.transpose(1, 2).flatten(2))  # (B, T, C)
+        weight = torch.cat([part.weight for part in parts])  # (3 * C, C)
+        bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
+        B, T, _ = x.shape
+        qkv = F.linear(x, weight, bias).view(B, T, 3, self.num_heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        context = causal_attention(q, k, v, self.dropout)
+        return self.out_proj(context.transpose(1, 2).flatten(2))  # (B, T, C)
+
+
+class FastBlock(nn.Module):
+    """`TransformerBlock` of fused parts, under the same names: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        C, p = cfg["emb_dim"], cfg["drop_rate"]
+        heads, bias = cfg["n_heads"], cfg["qkv_bias"]
+        self.att = FastAttention(C, C, cfg["context_length"], p, heads, bias)
+        self.att.dropout = FastDropout(p)
+        del self.att.mask
+        self.ff = FeedForward(cfg)
+        self.ff.layers[1] = nn.GELU(approximate="tanh")
+        self.norm1, self.norm2 = FastLayerNorm(C), FastLayerNorm(C)
+        self.drop_shortcut = FastDropout(p)
+
+    def forward(self, x, cache=None, layer=0):
+        x = x + self.drop_shortcut(self.att(self.norm1(x), cache, layer))
+        return x + self.drop_shortcut(self.ff(self.norm2(x)))
+
+
+class GPTModelFast(nn.Module):
+    """`GPTModel` for speed: same configuration, checkpoints, logits. `cache`: section F.7."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        check_config(cfg)
+        self.cfg = dict(cfg)  # for the cache of section F.7
+        self.tok_emb = nn.Embedding(cfg["vocab_size"], cfg["emb_dim"])
+        self.pos_emb = nn.Embedding(cfg["context_length"], cfg["emb_dim"])
+        self.drop_emb = FastDropout(cfg["drop_rate"])
+        self.trf_blocks = nn.Sequential(*[FastBlock(cfg) for _ in range(cfg["n_layers"])])
+        self.final_norm = FastLayerNorm(cfg["emb_dim"])
+        self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
+
+    def tie(self):
+        """Let the head share the weights of the token embedding, as in GPT-2 -> the model."""
+        self.out_head.weight = self.tok_emb.weight
+        return self
+
+    def hidden(self, in_idx, cache=None):
+        """Token ids (B, T) -> the output of the last norm (B, T, C)."""
+        if not torch.compiler.is_compiling():
+            check_token_ids(in_idx, len(self.pos_emb.weight), len(self.tok_emb.weight))
+        T = in_idx.shape[1]
+        new = torch.arange(T, device=in_idx.device) if cache is None else cache.positions(T)
+        x = self.drop_emb(self.tok_emb(in_idx) + self.pos_emb(new))  # (B, T, C)
+        for layer, block in enumerate(self.trf_blocks):
+            x = block(x, cache, layer)
+        if cache is not None:
+            cache.advance(T)
+        return self.final_norm(x)
+
+    def forward(self, in_idx, cache=None):
+        return self.out_head(self.hidden(in_idx, cache))  # (B, T, V)
+
+    def loss(self, inputs, targets):
+        """Mean cross-entropy in nats per token, without the (B, T, V) logits in memory."""
+        return fused_cross_entropy(self.hidden(inputs), self.out_head.weight, targets)
+
+
+# F-speed-lab, section F.4 Faster products, and a loss in strips
+
+
+def loss_and_d_logits(logits, targets, kept):
+    """Summed cross-entropy of the rows in `kept`, and its gradient for the logits (n, V).
+
+    The gradient is written over the logits. targets (n,), kept (n,) booleans.
+    """
+    rows, labels = torch.arange(len(targets), device=targets.device), targets.where(kept, 0)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    highest, wanted = logits.amax(dim=1).to(wide), logits[rows, labels].to(wide)
+    probabilities = torch.softmax(logits, dim=1, out=logits)
+    # the most probable token has the probability exp(highest - log_sum)
+    log_sum = highest - probabilities.amax(dim=1).to(wide).log()
+    d_logits = probabilities
+    d_logits[rows, labels] -= 1.0
+    if not kept.all():
+        d_logits[~kept] = 0.0
+    return (log_sum - wanted)[kept].sum(), d_logits
+
+
+def add_product(total, a, b, scale, first):
+    """Add scale * a.T @ b to `total`, or write it there if `first`; a (n, V), b (n, C).
+
+    In parts that fit into the processor's cache; `total` may have a wider data type.
+    """
+    for begin in range(0, len(total), 4096):
+        part = slice(begin, begin + 4096)
+        product = a[:, part].T @ b
+        if first:
+            torch.mul(product, scale, out=total[part])
+        else:
+            total[part].add_(product, alpha=scale)
+
+
+class FusedCrossEntropy(torch.autograd.Function):
+    """See `fused_cross_entropy`. The gradients are computed in the forward pass, if `learn`."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, targets, ignore_index, chunk_size, dtype, learn):
+        low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
+        kept = targets != ignore_index
+        wide = torch.promote_types(dtype, torch.float32)
+        share, total = 1 / max(kept.sum().item(), 1), hidden.new_zeros((), dtype=wide)
+        room = low_hidden.new_empty(min(chunk_size, len(hidden)), len(weight))
+        d_hidden, d_weight = torch.empty_like(low_hidden), None
+        if learn:
+            d_weight = torch.empty_like(weight, dtype=wide)
+        for begin in range(0, len(hidden), chunk_size):
+            part = slice(begin, begin + chunk_size)
+            logits = torch.mm(low_hidden[part], low_weight.T, out=room[: len(targets[part])])
+            loss, d_logits = loss_and_d_logits(logits, targets[part], kept[part])
+            total += loss
+            if learn:
+                torch.mm(d_logits, low_weight, out=d_hidden[part])
+                add_product(d_weight, d_logits, low_hidden[part], share, first=begin == 0)
+        if learn:
+            ctx.save_for_backward(d_hidden.to(hidden.dtype) * share, d_weight.to(weight.dtype))
+        return total / kept.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_loss):
+        grads = ctx.saved_tensors
+        if d_loss != 1:
+            grads = [grad * d_loss for grad in grads]
+        return *grads, None, None, None, None, None
+
+
+def fused_cross_entropy(hidden, weight, targets, ignore_index=-100, chunk_size=1024):
+    """F.cross_entropy of hidden @ weight.T, `chunk_size` rows of logits at a time: a scalar.
+
+    hidden (..., C), weight (V, C), targets (...), of which `ignore_index` don't count. Under
+    autocast the products are made in its data type, sums in float32.
+    """
+    if hidden.shape[:-1] != targets.shape or hidden.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            "shapes must be (..., C), (V, C) and (...), got "
+            f"{[tuple(x.shape) for x in (hidden, weight, targets)]}"
+        )
+    kind = hidden.device.type
+    low = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if low else weight.dtype
+    learn = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    with torch.autocast(kind, enabled=False):
+        return FusedCrossEntropy.apply(
+            hidden.flatten(0, -2), weight, targets.flatten(), ignore_index, chunk_size, dtype, learn
+        )
+
+
+# F-speed-lab, section F.5 Memory that stays, and the whole ladder
+
+
+def keep_freed_memory():
+    """Freed memory stays with this process instead of going back to Linux -> whether it does.
+
+    False, and nothing changes, where the C library isn't glibc. Lasts until the process ends;
+    memory that is needed once is held as well.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return False
+    no_separate_blocks, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    return bool(mallopt(*no_separate_blocks) and mallopt(*never_trim))
+
+
+# F-speed-lab, section F.7 A cache for keys and values
+
+
+class RowLengths:
+    """How many tokens of each of `batch_size` rows are stored: lengths (B,) <= max_length."""
+
+    def __init__(self, batch_size, max_length, device=None):
+        self.max_length = max_length
+        self.lengths = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self.longest, self.even = 0, True  # the same in Python: no waiting for a GPU
+
+    def positions(self, T):
+        """Where the next T tokens of each row go: (B, T). ValueError if there is no room."""
+        if self.longest + T > self.max_length:
+            raise ValueError(
+                f"the cache holds {self.longest} of at most {self.max_length} tokens: "
+                f"{T} more don't fit"
+            )
+        return self.lengths[:, None] + torch.arange(T, device=self.lengths.device)
+
+    def advance(self, T):
+        """Count T more tokens in each row as stored."""
+        self.lengths, self.longest = self.lengths + T, self.longest + T
+
+    def reset(self):
+        """Forget all tokens; the memory stays."""
+        self.lengths, self.longest, self.even = torch.zeros_like(self.lengths), 0, True
+
+    def crop(self, lengths):
+        """Keep the first `lengths` (B,) tokens of the rows, or what they have if it is less."""
+        self.lengths = torch.minimum(self.lengths, lengths.to(self.lengths))
+        shortest, self.longest = (int(x) for x in self.lengths.aminmax())
+        self.even = shortest == self.longest
+
+
+CACHE_STEP = 64  # the attention of compiled code reads the cache in steps of so many tokens
+
+
+def room_for_tokens(cfg, batch_size, max_length, **kind):
+    """Zeros for the keys, or values, of all layers: (N, B, H, D) each, N a multiple of 64."""
+    check_config(cfg)
+    if batch_size < 1 or not 1 <= max_length <= cfg["context_length"]:
+        raise ValueError(
+            f"a cache needs a batch_size from 1 up and a max_length from 1 to the context, "
+            f"{cfg['context_length']}, got {batch_size} and {max_length}"
+        )
+    N, H = -(-max_length // CACHE_STEP) * CACHE_STEP, cfg["n_heads"]
+    shape = (N, batch_size, H, cfg["emb_dim"] // H)
+    return [torch.zeros(shape, **kind) for _ in range(cfg["n_layers"])]
+
+
+class KVCache(RowLengths):
+    """Keys and values of up to `max_length` tokens in each of `batch_size` rows, of all layers.
+
+    keys[layer], values[layer]: (N, B, H, D), N >= max_length, made once and written in place.
+    lengths (B,) says how many tokens of each row are in. ValueError when more come than fit.
+    """
+
+    def __init__(self, cfg, batch_size, max_length, dtype=None, device=None):
+        kind = {"dtype": dtype, "device": device}
+        self.keys = room_for_tokens(cfg, batch_size, max_length, **kind)
+        self.values = room_for_tokens(cfg, batch_size, max_length, **kind)
+        super().__init__(batch_size, max_length, device)
+
+    def attend(self, layer, q, k, v):
+        """Store k and v (B, H, T, D) of T new tokens; attention of q to all -> (B, H, T, D)."""
+        keys, values, T = self.keys[layer], self.values[layer], q.shape[2]
+        N, positions = self.longest + T, self.positions(T)
+        rows = slice(self.longest, N) if self.even else (positions.T, torch.arange(len(q)))
+        keys[rows] = k.permute(2, 0, 1, 3).to(keys.dtype)  # (T, B, H, D)
+        values[rows] = v.permute(2, 0, 1, 3).to(values.dtype)
+
+        keys, values = (x[:N].permute(1, 2, 0, 3).to(q.dtype) for x in (keys, values))
+        if self.longest == 0 or (T == 1 and self.even):
+            return F.scaled_dot_product_attention(q, keys, values, is_causal=T > 1)
+        seen = torch.arange(N, device=q.device) <= positions[..., None]  # (B, T, N)
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen[:, None])
+
+
+class GrowingRows:
+    """Rows of token ids that grow, and their windows: what of each the model reads.
+
+    `past`: when a window outgrows `context_size`, it keeps all but the oldest ("exact") or its
+    last half ("reread"). A row in `done` is no longer looked after.
+    """
+
+    def __init__(self, rows, context_size, past):
+        self.rows, self.done = [list(row) for row in rows], [False] * len(rows)
+        self.starts = [max(len(row) - context_size, 0) for row in rows]
+        self.context_size, self.past = context_size, past
+
+    def window(self, i):
+        """The ids that row i reads, as a tensor; of a row that is done, any one."""
+        return torch.tensor([0] if self.done[i] else self.rows[i][self.starts[i] :])
+
+    def batch(self):
+        """All windows, filled up on the right: ids (B, T), and their lengths (B,)."""
+        windows = [self.window(i) for i in range(len(self.rows))]
+        lengths = torch.tensor([len(window) for window in windows])
+        return pad_sequence(windows, batch_first=True), lengths
+
+    def slide(self):
+        """Move the windows on that are too long -> whether there were any."""
+        kept = self.context_size if self.past == "exact" else max(self.context_size // 2, 1)
+        moved = False
+        for i, row in enumerate(self.rows):
+            if len(row) - self.starts[i] > self.context_size and not self.done[i]:
+                self.starts[i], moved = len(row) - kept, True
+        return moved
+
+    def append(self, ids, done=()):
+        """One more id for each row; rows whose numbers are in `done` end here."""
+        for row, token_id in zip(self.rows, ids, strict=True):
+            row.append(token_id)
+        for i in done:
+            self.done[i] = True
+
+
+PAST = ("exact", "reread")
+
+
+def check_decoding(model, rows, context_size, past):
+    """ValueError for what `CachedRows` can't work with."""
+    if not isinstance(model, GPTModelFast):
+        raise ValueError(
+            f"the cache needs a GPTModelFast, got a {type(model).__name__}: make one with "
+            "fast = GPTModelFast(config) and fast.load_state_dict(model.state_dict())"
+        )
+    if not len(rows) or not all(len(row) for row in rows):
+        raise ValueError("a prompt is empty: give it at least one token")
+    if not 1 <= context_size <= model.cfg["context_length"]:
+        raise ValueError(
+            f"context_size must be from 1 to the model's {model.cfg['context_length']}, "
+            f"got {context_size}"
+        )
+    if past not in PAST:
+        raise ValueError(f"past must be one of {', '.join(PAST)}, got {past!r}")
+
+
+class CachedRows(GrowingRows):
+    """Rows of token ids that grow, with a cache: what the functions below have in common.
+
+    `logits()`: (B, V), meaningless for rows in `done`. `append(ids)`: one more token for each.
+    """
+
+    def __init__(self, model, rows, max_new_tokens, context_size, past, compile):
+        check_decoding(model, rows, context_size, past)
+        super().__init__(rows, context_size, past)
+        self.model, self.compile, self.cached = model, compile, False
+        longest = min(max(map(len, rows)) + max_new_tokens, context_size)
+        weight = model.tok_emb.weight
+        self.cache = KVCache(model.cfg, len(rows), longest, weight.dtype, weight.device)
+
+    def read(self, cache=None):
+        """Logits after all the windows, from left to right in one go; they go into `cache`."""
+        idx, lengths = (x.to(self.cache.lengths.device) for x in self.batch())
+        x = self.model.hidden(idx, cache)  # (B, T, C)
+        if cache is not None:
+            cache.crop(lengths)  # what was filled up is no token
+        return self.model.out_head(x[torch.arange(len(x), device=x.device), lengths - 1])
+
+    def logits(self):
+        moved = self.slide()
+        if moved and self.past == "exact":
+            self.cached = False
+            return self.read()
+        if moved or not self.cached:
+            self.cache.reset()
+            self.cached = True
+            return self.read(self.cache)
+        ids = torch.tensor([row[-1] for row in self.rows], device=self.cache.lengths.device)
+        return decode_step(self.model, ids, self.cache, self.compile)
+
+    def append(self, ids, done=()):
+        super().append(ids, done)
+        if done:  # their room is free: the longest row may be shorter now
+            ended = torch.tensor(self.done, device=self.cache.lengths.device)
+            self.cache.crop(self.cache.lengths.masked_fill(ended, 0))
+
+
+@torch.no_grad()
+def generate_fast(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=None,
+                  eos_id=None, *, past="exact", compile=False):  # fmt: skip
+    """Chapter 5's `generate` with a cache: idx (B, T) -> (B, T + n), the same ids.
+
+    When a row outgrows `context_size`, "exact" reads the last `context_size` tokens anew for
+    each further token, as `generate` does; "reread" reads the last half of them once and goes
+    on from there: fast, but another text. `compile`: see `decode_step`.
+    """
+    rows = CachedRows(model, idx.tolist(), max_new_tokens, context_size, past, compile)
+    ended = torch.zeros(len(idx), dtype=torch.bool, device=rows.cache.lengths.device)
+    for _ in range(max_new_tokens):
+        chosen = pick_next(rows.logits(), temperature, top_k)  # (B,)
+        if eos_id is not None:
+            chosen = chosen.masked_fill(ended, eos_id)
+            ended = chosen == eos_id
+            if ended.all():
+                break
+        rows.append(chosen.tolist(), ended.nonzero()[:, 0].tolist())
+    return torch.tensor(rows.rows, device=idx.device)
+
+
+@torch.no_grad()
+def generate_batch_fast(model, prompts, max_new_tokens, context_size, temperature=0.0,
+                        top_k=None, eos_id=50256, *, past="exact", compile=False):  # fmt: skip
+    """Chapter 7's `generate_batch` with a cache: lists of ids, of any lengths -> the new ids.
+
+    A row ends before `eos_id` or after `max_new_tokens`. `past` and `compile`: see
+    `generate_fast`. Drawn ids (temperature > 0) differ from chapter 7's once a row has ended.
+    """
+    rows = CachedRows(model, prompts, max_new_tokens, context_size, past, compile)
+    answers = [[] for _ in prompts]
+    for _ in range(max_new_tokens):
+        chosen = pick_next(rows.logits(), temperature, top_k).tolist()
+        done = [i for i, token_id in enumerate(chosen) if token_id == eos_id]
+        rows.append(chosen, done)
+        for i, answer in enumerate(answers):
+            if not rows.done[i]:
+                answer.append(chosen[i])
+        if all(rows.done):
+            break
+    return answers
+
+
+def decode_step(model, ids, cache, compile=False):
+    """Logits (B, V) after one more token in each row, ids (B,), with the rows' cache.
+
+    `compile`: by compiled code, where the model is in eval mode and there is a compiler.
+    """
+    if compile and not model.training and can_compile(ids.device.type):
+        return compiled_step(model, ids, cache)
+    return model(ids[:, None], cache)[:, -1]
+
+
+# F-speed-lab, section F.8 Where the time of a token goes
+
+
+def times_rows(weight, x, bias=None):
+    """weight (N, K) times each row of x (B, K), plus bias (N,) -> (B, N), written as a sum.
+
+    To be compiled: the loop reads `weight` once and keeps nothing. Uncompiled it is slow. For
+    more than two rows, and on a GPU, it is F.linear.
+    """
+    if len(x) > 2 or x.device.type != "cpu":
+        return F.linear(x, weight, bias)
+    products = weight[:, None].float() * x.float()  # (N, B, K), never in memory
+    y = products.sum(dim=-1).T  # (B, N)
+    return (y if bias is None else y + bias).to(x.dtype)
+
+
+def decode_block(block, x, keys, values, lengths):
+    """One new token in each row through a FastBlock: x (B, C) -> (B, C).
+
+    Its key and value go into keys and values (N, B, H, D), at `lengths` (B,). No dropout.
+    """
+    att, wide, narrow = block.att, block.ff.layers[0], block.ff.layers[2]
+    (N, B, H, D), h = keys.shape, block.norm1(x)
+    parts = [att.W_query, att.W_key, att.W_value]
+    q, k, v = (times_rows(part.weight, h, part.bias).view(B, H, D) for part in parts)
+    rows = torch.arange(B, device=x.device)
+    keys[lengths, rows], values[lengths, rows] = k.to(keys.dtype), v.to(values.dtype)
+
+    scores = (keys.float() * q.float()).sum(dim=-1) * D**-0.5  # (N, B, H)
+    unseen = torch.arange(N, device=x.device)[:, None, None] > lengths[:, None]
+    weights = torch.softmax(scores.masked_fill(unseen, float("-inf")), dim=0)
+    context = (weights[..., None] * values.float()).sum(dim=0)  # (B, H, D)
+    x = x + times_rows(att.out_proj.weight, context.flatten(1).to(x.dtype), att.out_proj.bias)
+    h = F.gelu(times_rows(wide.weight, block.norm2(x), wide.bias), approximate="tanh")
+    return x + times_rows(narrow.weight, h, narrow.bias)
+
+
+def decode_head(model, x):
+    """The last norm and the head: x (B, C) -> logits (B, V)."""
+    return times_rows(model.out_head.weight, model.final_norm(x))
+
+
+@functools.cache
+def compile_once(function):
+    """torch.compile with the options that suit loops over a weight; made once per function."""
+    wanted = {"realize_acc_reads_threshold": 3}  # compute a norm once, not once for each row
+    known = torch._inductor.list_options()
+    return torch.compile(function, options={k: v for k, v in wanted.items() if k in known})
+
+
+@functools.cache
+def can_compile(device="cpu"):
+    """Whether torch.compile works here. On a CPU it needs a C++ compiler; a warning if not."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # whatever it is, all can be done without
+        warnings.warn(f"not compiled, and slower: {type(error).__name__}", stacklevel=3)
+        return False
+    return True
+
+
+def compiled_step(model, ids, cache):
+    """`decode_step` by compiled code: ids (B,) -> logits (B, V)."""
+    positions = cache.positions(1)[:, 0]  # (B,)
+    x = model.tok_emb(ids) + model.pos_emb(positions)  # (B, C)
+    N = -(-(cache.longest + 1) // CACHE_STEP) * CACHE_STEP
+    for block, keys, values in zip(model.trf_blocks, cache.keys, cache.values, strict=True):
+        keys, values = keys[:N], values[:N]
+        torch._dynamo.maybe_mark_dynamic(keys, 0)  # compile for any N
+        torch._dynamo.maybe_mark_dynamic(values, 0)
+        x = compile_once(decode_block)(block, x, keys, values, positions)
+    cache.advance(1)
+    return compile_once(decode_head)(model, x)
+
+
+# F-speed-lab, section F.9 Many texts at once, and one as it comes
+
+
+@torch.no_grad()
+def stream_ids_fast(model, ids, max_new_tokens, context_size, temperature=0.0, top_k=None,
+                    eos_id=50256, *, past="exact", compile=False):  # fmt: skip
+    """Chapter 7's `stream_ids` with a cache: yield the ids that continue the list `ids`."""
+    rows = CachedRows(model, [ids], max_new_tokens, context_size, past, compile)
+    for _ in range(max_new_tokens):
+        chosen = pick_next(rows.logits(), temperature, top_k).tolist()
+        if chosen[0] == eos_id:
+            return
+        rows.append(chosen)
+        yield chosen[0]
+
+
+# F-speed-lab, section F.10 Training a tokenizer in a second
+
+
+def course_text(root, size=1_000_000):
+    """The first `size` bytes of this course's data, prose and code, read from folder `root`."""
+    files = [root / "ch02/the-verdict.txt", root / "ch06/spam-messages.tsv"]
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    data = (root / "ch07/instruction-data.json").read_text(encoding="utf-8")
+    texts += [value for entry in json.loads(data) for value in entry.values()]
+    lessons = sorted(root.glob("ch0?/ch0?.ipynb"))
+    lessons += sorted(root.glob("appendix/[A-E]-*.ipynb"))
+    cells = []
+    for path in lessons:
+        cells += json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for kind in ("markdown", "code"):
+        texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+    return "\n".join(texts).encode("utf-8")[:size].decode("utf-8", errors="ignore")
+
+
+class PairIndex:
+    """How often each pair of neighbours occurs in `pieces`, and in which of them it stands.
+
+    `pieces`: tuples (ids, occurrences). After `merge`, `counts` is what `count_pairs` would
+    find (pairs that are gone have 0); `holders` may name a piece that held the pair once.
+    """
+
+    def __init__(self, pieces):
+        self.pieces = list(pieces)
+        self.counts = defaultdict(int)  # {pair: how often}
+        self.holders = defaultdict(set)  # {pair: places in `pieces`}
+        for place, (ids, occurrences) in enumerate(self.pieces):
+            for pair in pairwise(ids):
+                self.counts[pair] += occurrences
+                self.holders[pair].add(place)
+
+    def merge(self, pair, new_id):
+        """Replace `pair` by `new_id` everywhere; the set of the pairs that this made."""
+        made = set()
+        for place in self.holders.pop(pair):
+            ids, occurrences = self.pieces[place]
+            merged = merge_pair(ids, pair, new_id)
+            self.pieces[place] = merged, occurrences
+            for old in pairwise(ids):
+                self.counts[old] -= occurrences
+            for new in pairwise(merged):
+                self.counts[new] += occurrences
+                if new_id in new:
+                    self.holders[new].add(place)
+                    made.add(new)
+        return made
+
+
+def pieces_of(text):
+    """The different pieces of `text` by GPT-2's pattern, as (ids of its bytes, occurrences)."""
+    for piece, occurrences in Counter(GPT2_SPLIT.findall(text)).items():
+        yield [BYTE_TO_ID[byte] for byte in piece.encode("utf-8")], occurrences
+
+
+class PairQueue:
+    """Gives the most frequent of the pairs in `counts`, of equals the one with smaller ids.
+
+    `counts` may change between the calls, but each count may only fall once it is added.
+    """
+
+    def __init__(self, counts):
+        self.counts = counts
+        self.heap = [(-count, pair) for pair, count in counts.items()]
+        heapq.heapify(self.heap)
+
+    def add(self, pairs):
+        for pair in pairs:
+            heapq.heappush(self.heap, (-self.counts[pair], pair))
+
+    def best(self):
+        """The pair, or None when there is none left."""
+        while self.heap:
+            noted, pair = self.heap[0]
+            count = self.counts[pair]
+            if count == -noted > 0:
+                return pair
+            heapq.heappop(self.heap)
+            if count:  # the note was out of date: put it right
+                heapq.heappush(self.heap, (-count, pair))
+
+
+def train_merges_fast(text, number):
+    """What chapter 2's `train_merges(text, number)` returns, without counting anew each time.
+
+    A merge costs as much as the pieces that hold its pair. Exactly the same list: of equally
+    frequent pairs the one with the smaller ids; shorter when no pair is left.
+    """
+    index = PairIndex(pieces_of(text))
+    queue = PairQueue(index.counts)
+    merges = []
+    while len(merges) < number and (pair := queue.best()):
+        queue.add(index.merge(pair, 256 + len(merges)))
+        merges.append(pair)
+    return merges
+
+
+# F-speed-lab, section F.12 How far this scales, and what it costs
+
+
+def weights_of_gpt2(model_size):
+    """The number of weights of GPT-2 "124M" to "1558M", the head shared with the embedding."""
+    check_model_size(model_size)
+    C, _, L = GPT2_SIZES[model_size]
+    attention, feed_forward, norms = 4 * C * C + 4 * C, 8 * C * C + 5 * C, 4 * C
+    return (50_257 + 1024) * C + L * (attention + feed_forward + norms) + 2 * C
+
+
+def training_flops(model_size, tokens, context_length=1024):
+    """The operations of training GPT-2 `model_size` on `tokens` tokens: 6 N and attention."""
+    weights, (C, _, L) = weights_of_gpt2(model_size), GPT2_SIZES[model_size]
+    return tokens * (6 * weights + 12 * L * context_length * C)

@@ -1,0 +1,43 @@
+"""Wrong answers to appendix F's exercises: see the package."""
+
+FACTORS = "(4, 2, 2, 2)"
+FLOP = "6 * (12 * L * C * C + V * C) + 12 * L * T * C"
+SHARE = "flop * tokens_per_second / peak"
+SUM = 'F.cross_entropy(logits, targets[part], reduction="sum")'
+RETURN = "total / (targets != -100).sum()"
+
+WRONG = {
+    "F.1": [
+        (FACTORS, "(2, 2, 2, 2)", "both sides of such a matrix"),
+        (FACTORS, "(4, 4, 2, 2)", "which of V and C grows"),
+        (FACTORS, "(4, 2, 4, 2)", "how long are their vectors"),
+        (FACTORS, "(4, 2, 2, 4)", "for one token, not for the text"),
+        (FACTORS, "(4, 2, 2)", "write four numbers"),
+        (FACTORS, "(4, 2, 2, None)", "write a number"),
+    ],
+    "F.2": [
+        (FLOP, "2 * (12 * L * C * C + V * C) + 4 * L * T * C", "forward pass alone"),
+        (FLOP, "6 * (12 * L * C * C + V * C)", "attention is missing"),
+        (FLOP, "6 * 12 * L * C * C + 12 * L * T * C", "the head is missing"),
+        (FLOP, "6 * (12 * L * C * C + V * C) + 12 * L * T * T * C", "counts a whole text"),
+        (FLOP, "6 * (12 * L * C * C + 2 * V * C) + 12 * L * T * C", "operations a second"),
+        (SHARE, "100 * flop * tokens_per_second / peak", "in percent"),
+        (SHARE, "peak / (flop * tokens_per_second)", "the wrong way round"),
+        (SHARE, "str(flop)", "write a number"),
+    ],
+    "F.3": [
+        (SUM, "F.cross_entropy(logits, targets[part])", "three equal strips: another loss"),
+        (RETURN, "total", "that is the sum"),
+        (RETURN, "total / len(targets)", "tokens that don't count are counted"),
+        (RETURN, "(total / (targets != -100).sum()).detach()", "no gradient gets through"),
+        (RETURN, "(total / (targets != -100).sum()).item()", "a loss is a tensor"),
+        (SUM, "F.cross_entropy(logits, targets[part]) * len(logits)", "in one strip: another loss"),
+    ],
+    "F.4": [
+        ('"bfloat16": 256', '"bfloat16": 5000', "run the cell again"),
+        ('"float16": 2048', '"float16": 256', "run the cell again"),
+        ('= "b"', '= "a"', "far beyond these numbers"),
+        ('= "b"', '= "c"', "ever move again"),
+        ('= "b"', '= "d"', "write one of the letters"),
+    ],
+}
