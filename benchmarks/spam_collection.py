@@ -54,7 +54,11 @@ MODEL, BATCH_SIZE, WEIGHT_DECAY = "gpt2-mini", 8, 0.1
 BLOCKS, LEARNING_RATE, EPOCHS, SEEDS = 1, 2e-4, 10, [123, 1, 2, 3, 4]
 SEARCHED = [(1, 2e-4), (1, 5e-4), (1, 1e-3), (2, 2e-4)]  # (blocks that learn, learning rate)
 # What was measured on the test part before these settings, so that nothing is hidden.
-EARLIER = [{"recipe": "of ten epochs, the one with the lowest validation loss", "mean": 0.9373}]
+BEFORE = "with an earlier training of gpt2-mini"
+EARLIER = [
+    {"recipe": f"of ten epochs, the one with the lowest validation loss, {BEFORE}", "mean": 0.9373},
+    {"recipe": f"these settings, {BEFORE}", "mean": 0.9467},
+]
 NAMES = ("training", "validation", "test")
 
 

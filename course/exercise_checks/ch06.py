@@ -78,7 +78,7 @@ def longer(measured, answer):
             "c": "compare the seconds: a padding token goes through every block, like any other",
         },
     )
-    yield "and so is the answer: padding is paid for, and the distant place is read less well"
+    yield "and so is the answer: padding is paid for, and wins nothing"
 
 
 def learning_parts(model):

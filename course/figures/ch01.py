@@ -417,7 +417,7 @@ def one_word_changed(one, other, names):
     show(
         figure,
         f"The two sentences agree up to the changed word, which is far less probable as {names[1]} "
-        f"than as {names[0]}; the words after it are a little less probable too.",
+        f"than as {names[0]}; the next words are less probable too.",
     )
 
 
