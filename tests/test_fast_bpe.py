@@ -1,15 +1,14 @@
 """The fast training of BPE merges, against chapter 2, `tokenizers` and a plain search."""
 
-import json
 import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
 import tiktoken
-import tokenizers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from test_tokenizers import trained_by_hugging_face
 
 import previous_chapters as pc
 
@@ -41,18 +40,6 @@ def many(examples):
     )
 
 
-def merges_of_hugging_face(text, number):
-    """The merges that Hugging Face's trainer finds, in GPT-2's spelling."""
-    byte_level = tokenizers.pre_tokenizers.ByteLevel
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = byte_level(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=256 + number, initial_alphabet=byte_level.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator([text], trainer)
-    return [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
-
-
 # ---- the merges
 
 
@@ -71,13 +58,13 @@ def test_the_merges_are_those_of_chapter_2(text, number):
 @given(TEXTS, st.integers(0, 60))
 def test_the_merges_are_those_of_hugging_face(text, number):
     merges = pc.train_merges_fast(text, number)
-    assert pc.merges_to_lines(merges) == merges_of_hugging_face(text, number)
+    assert pc.merges_to_lines(merges) == trained_by_hugging_face(text, number)[0]
 
 
 def test_the_story_to_the_end():
     merges = pc.train_merges_fast(STORY, 100_000)
     assert merges[:743] == pc.train_merges(STORY, 743)
-    assert pc.merges_to_lines(merges) == merges_of_hugging_face(STORY, 100_000)
+    assert pc.merges_to_lines(merges) == trained_by_hugging_face(STORY, 100_000)[0]
     ids = pc.BPETokenizer(merges).encode(STORY)
     assert len(ids) == len(pc.GPT2_SPLIT.findall(STORY)), "every piece has become one token"
 
@@ -86,13 +73,13 @@ def test_a_megabyte_agrees_with_hugging_face():
     text = pc.course_text(ROOT)
     merges = pc.train_merges_fast(text, 1000)
     assert len(merges) == 1000
-    assert pc.merges_to_lines(merges) == merges_of_hugging_face(text, 1000)
+    assert pc.merges_to_lines(merges) == trained_by_hugging_face(text, 1000)[0]
 
 
 def test_bytes_that_are_no_letters():
     text = "".join(map(chr, range(0xD7FF))) + "\U0001f642" * 9
     merges = pc.train_merges_fast(text, 200)
-    assert pc.merges_to_lines(merges) == merges_of_hugging_face(text, 200)
+    assert pc.merges_to_lines(merges) == trained_by_hugging_face(text, 200)[0]
 
 
 def test_a_negative_number_is_none():
