@@ -5,13 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import measure
 import pytest
+import run as harness
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import measure  # noqa: E402
-import run as harness  # noqa: E402
 
 GOOD = """
 from measure import row

@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import tiktoken
+from bpe import trained_by_hugging_face
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from test_tokenizers import trained_by_hugging_face
 
 import previous_chapters as pc
 

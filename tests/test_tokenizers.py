@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiktoken
-import tokenizers
+from bpe import trained_by_hugging_face
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -133,19 +133,6 @@ def test_decode_refuses_ids_that_do_not_exist(token_id):
 
 
 # ---- training, against Hugging Face's trainer (ties: both take the pair of smaller ids)
-
-
-def trained_by_hugging_face(text, number):
-    """The merges, in GPT-2's spelling, and the vocabulary."""
-    byte_level = tokenizers.pre_tokenizers.ByteLevel
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = byte_level(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=256 + number, initial_alphabet=byte_level.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator([text], trainer)
-    model = json.loads(tokenizer.to_str())["model"]
-    return [" ".join(pair) for pair in model["merges"]], model["vocab"]
 
 
 def names_of(tokenizer):
