@@ -92,6 +92,14 @@ def test_startup_cell_fetches_the_course_where_there_is_only_the_notebook(tmp_pa
     assert (tab / "course-repository" / "previous_chapters.py").exists()
 
 
+def test_git_for_windows_keeps_the_bytes_of_the_data(tmp_path):
+    """Its installer turns `core.autocrlf` on, which would change sizes and hashes."""
+    clone = ["git", "-c", "core.autocrlf=true", "clone", "-q", str(ROOT), str(tmp_path / "c")]
+    subprocess.run(clone, check=True)
+    for name in ("ch02/the-verdict.txt", "course/gpt2-bpe/vocab.bpe", "previous_chapters.py"):
+        assert b"\r" not in (tmp_path / "c" / name).read_bytes(), name
+
+
 def test_startup_cell_is_short_and_the_same_everywhere():
     assert len(STARTUP.splitlines()) <= 6
     run = subprocess.run(
