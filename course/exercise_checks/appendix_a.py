@@ -68,11 +68,17 @@ def installation(function):
             "the part behind the point is no decimal: 1.26 is the 26th after 1.0",
         )
     yield "2.13 counts as newer than 2.4"
-    if result({"matplotlib": "3.8.0"}):
-        raise Wrong("3.8 is taken for older than 3.8.0", "a part that is missing counts as 0")
     if result({"matplotlib": "3.8"}):
         raise Wrong("3.8 is taken for older than 3.8", "at least: the same version will do")
+    if result({"matplotlib": "3.8.0"}):
+        raise Wrong("3.8 is taken for older than 3.8.0", "a part that is missing counts as 0")
     yield "and lengths may differ"
+    if result({"jupyterlab": "4.0"}) or result({"jupyterlab": "4.0.0.1"}) != ["jupyterlab"]:
+        raise Wrong(
+            "4.0.0rc1 isn't taken for 4.0.0",
+            "only the whole numbers at the front count: what stands behind them goes first",
+        )
+    yield "and what stands behind the numbers doesn't count"
 
 
 @exercise_check("A.2", "On another computer", "fill in", minutes=10, stars=1)
@@ -95,6 +101,13 @@ def anywhere(function):
         raise Wrong(
             "something is moved away from the model's device",
             "the model stays, and so does the result: what moves, and where to?",
+        ) from error
+    except RuntimeError as error:
+        if "device" not in str(error):
+            raise
+        raise Wrong(
+            "the model is on one device and the batch on another",
+            "which of the two moves, and whom do you ask where to?",
         ) from error
     if not isinstance(value, torch.Tensor):
         raise Wrong(f"the result is {kind_of(value)}", "a tensor was asked for")
@@ -204,20 +217,21 @@ def distances(function):
 @exercise_check("A.6", "What stands in w.grad?", "predict", minutes=5, stars=2)
 def two_walks(answer):
     mine = a_number(answer, whole=False)
-    w = torch.tensor(2.0, requires_grad=True)
+    w = torch.tensor(4.0, requires_grad=True)
     for _ in range(2):
         (w * w.detach() + 3 * w).backward()
     right = w.grad.item()
     explained = {
-        5.0: ("that is what ONE walk back leaves", "what does the second do to what is there?"),
-        7.0: ("detach makes a constant", "and there are two walks back"),
-        14.0: (
+        7.0: ("that is what ONE walk back leaves", "what does the second do to what is there?"),
+        11.0: ("detach makes a constant", "and there are two walks back"),
+        22.0: (
             "the two walks are right; but one factor is detached",
             "w * w has two paths to w, and here one of them is cut",
         ),
-        20.0: ("that is twice the VALUE", "the slopes were asked for"),
+        28.0: ("that is the VALUE", "the slopes were asked for"),
+        56.0: ("that is twice the VALUE", "the slopes were asked for"),
         6.0: ("only the 3 w is counted", "the other product has a slope too"),
-        4.0: ("the 3 w is missing", "the slopes of a sum are added"),
+        8.0: ("the 3 w is missing", "the slopes of a sum are added"),
         0.0: ("`backward` clears nothing", "who does?"),
     }
     if mine in explained:

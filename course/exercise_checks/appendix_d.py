@@ -381,10 +381,11 @@ def resumed(data, keep, put_back, at=7):
     return weights_of(model)
 
 
-def keeping(optimizer_too, step_too, copied=True):
+def keeping(optimizer_too, step_too, copied=("model", "optimizer")):
     def keep(model, optimizer, step):
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        return {**(copy.deepcopy(saved) if copied else saved), "step": step}
+        saved = {n: copy.deepcopy(s) if n in copied else s for n, s in saved.items()}
+        return {**saved, "step": step}
 
     def put_back(saved, model, optimizer):
         model.load_state_dict(saved["model"])
@@ -431,11 +432,14 @@ def another_run(keep, put_back):
             f"one of two is mended, the optimizer is put back; but {warm[0]}",
             warm[1],
         ),
-        (
-            resumed(data, *keeping(True, True, copied=False)),
-            "what was kept changes when the run goes on",
-            "a state_dict holds the tensors themselves, no copies",
-        ),
+        *[
+            (
+                resumed(data, *keeping(True, True, copied=copied)),
+                "what was kept changes when the run goes on",
+                "a state_dict holds the tensors themselves, no copies",
+            )
+            for copied in ((), ("model",), ("optimizer",))
+        ],
     ]
     wrong = (
         "the run ends elsewhere than one without a break",

@@ -251,8 +251,12 @@ def budget(function):
             raise Wrong(f"{asked} isn't the beginning of the text", "only its end may be cut off")
         raise Wrong(f"{asked} takes more tokens than that", "cut the ids, not the text")
     yield "texts are cut by tokens, and no half character is left at the end"
-    if call(function, plain, gpt2, 1000) != plain:
-        raise Wrong("a text within its budget is changed", "there is nothing to cut off there")
+    for text in (plain, "a lost sign: \ufffd"):
+        if call(function, text, gpt2, 1000) != text:
+            raise Wrong(
+                f"{text!r} is within its budget, and is changed",
+                "is every � half a character? This one stands in the text itself",
+            )
     if call(function, "", gpt2, 5) != "" or call(function, emoji, gpt2, 0) != "":
         raise Wrong("an empty text, or a budget of 0, should give ''", "what is [-0:], and [:0]?")
     yield "what fits stays as it is"

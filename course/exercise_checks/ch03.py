@@ -109,6 +109,8 @@ def narrow(narrow_wrapper):
             )
         if width != channels:
             raise Wrong(f"{asked} the outputs have {width} channels", "what does d_out count?")
+        if any(len(head.mask) != 6 or head.dropout.p for head in wrapper.heads):
+            raise Wrong(f"{asked} context or dropout is another", "6 tokens, without dropout")
     yield "the wrapper has the channels and the heads that were asked for"
     look = "equal heads can't make up that number: compare check_heads in 3.6.2"
     must_refuse(
@@ -178,10 +180,10 @@ def reach(answer):
         raise Wrong("these are the outputs that move", "the question is which ones stay")
     if mine == [place for place in range(6) if place not in still and place != 2]:
         raise Wrong("these outputs move", "which tokens can token 2 be seen by? The others stay")
-    if 2 in mine:
-        raise Wrong("the output at place 2 moves", "may a token see itself?")
     if mine == [place + 1 for place in still]:
         raise Wrong("almost: everything is one place off", "the positions are counted from 0")
+    if 2 in mine:
+        raise Wrong("the output at place 2 moves", "may a token see itself?")
     if mine != still:
         raise Wrong("not these", "draw the triangle of 3.5: which rows have a 1 in column 2?")
     yield "right: three layers hide the future as one does, since no step goes backwards"
@@ -293,6 +295,16 @@ def causal_weights(function):
         weights_by(q, k),
         [],
         ("huge scores give wrong weights", "did you write the softmax yourself? 3.3.1"),
+    )
+    q, k = -1000 * (1 + torch.rand(1, 8, 2)), 1 + torch.rand(1, 8, 2)  # all scores far below 0
+    compare(
+        call(function, q, k),
+        weights_by(q, k),
+        [],
+        (
+            "where all scores are far below 0, later tokens get some weight",
+            "which score becomes a weight of 0 whatever the others are? Hint 2",
+        ),
     )
     yield "also for one token, other sizes, and huge scores"
 

@@ -1,5 +1,7 @@
 """The checks of chapter 6's exercises."""
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -153,6 +155,14 @@ def open_up(function):
             what=f"{blocks} blocks of {layers} raise no ValueError",
             look="compare with the number of blocks that the model has, before anything changes",
         )
+        model = tiny_classifier()
+        with contextlib.suppress(ValueError):
+            function(model, blocks)
+        if not all(p.requires_grad for p in model.parameters()):
+            raise Wrong(
+                f"{blocks} blocks are refused, and the model is frozen all the same",
+                "look at the number first, and only then change something",
+            )
     yield "and it refuses a number of blocks that the model hasn't"
 
 
@@ -404,7 +414,12 @@ def too_easy(function):
         raise Wrong(
             "a second call gives another test part", "use the seed, so that all get the same"
         )
-    yield "and a second call gives the same parts"
+    if set(function(messages, seed=7)[1]) == set(test):
+        raise Wrong(
+            "with another seed the test part is the same",
+            "a fifth is to be drawn by lot: where is the order changed, and by which seed?",
+        )
+    yield "and a second call gives the same parts, another seed others"
 
 
 @exercise_check("6.8", "It learns, a little", "break it", minutes=15, stars=2)

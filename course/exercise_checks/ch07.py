@@ -526,6 +526,13 @@ REPLIES = [
         (70, "of two numbers the mean is taken", "the judge has not said so"),
         (0, "a reply with two numbers gives 0", "unknown isn't useless"),
     ]),
+    ("85/100 for form, 40 for content", None, [
+        (85, "of two marks the one with a scale is taken", "rule 3: more than one mark"),
+    ]),
+    ("7/10, or rather 8/10", None, [
+        (70, "of two marks the first is taken", "where two compete, don't guess"),
+        (80, "of two marks the last is taken", "where two compete, don't guess"),
+    ]),
     ("120", None, [
         (120, "120 is taken for a mark", "marks end at 100"),
         (100, "120 becomes 100", "don't repair what the judge has said"),

@@ -130,8 +130,8 @@ QUESTIONS = [
         },
     ),
     Question(
-        "OpenAI's matrices must be transposed to fit into `nn.Linear`. For `out_proj`, which is a "
-        "square, somebody forgot. How does one notice?",
+        "OpenAI's matrices must be transposed to fit into `nn.Linear`. For the `out_proj` of one "
+        "block, which is a square, somebody forgot. How does one notice?",
         {
             "By comparing activations, layer by layer, with an independent computation": (
                 "The first place where the two differ is where the bug is."

@@ -6,9 +6,10 @@ QUESTIONS = [
     Question(
         "Why is the classifier read at the last place?",
         {
-            "It is the only place that has seen the whole message": (
+            "It has seen the whole message, however long that is": (
                 "A token sees itself and what stands before it. All words stand there or "
-                "before the last place."
+                "before the last place. (Padding before it may have seen them all too, but from "
+                "which place on differs from message to message.)"
             ),
             "It holds the message's most important word": (
                 "Mostly it holds padding, which is no word at all. What counts is what it has seen."

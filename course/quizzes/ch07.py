@@ -39,7 +39,8 @@ QUESTIONS = [
         "A batch of targets is −100 everywhere. What is its mean loss?",
         {
             "nan: nothing is divided by nothing": (
-                "And one step with it spoils every weight. Refuse or drop such a batch."
+                "It teaches nothing, its gradient is 0, and the nan spoils every mean of "
+                "losses that it gets into. Refuse or drop such a batch."
             ),
             "0, since nothing is wrong": ("The sum is 0, and so is the count: 0 / 0 is nan."),
             "About 10.8, as for a guess": (

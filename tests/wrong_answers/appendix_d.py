@@ -83,6 +83,11 @@ WRONG = {
         ('    optimizer.load_state_dict(kept["optimizer"])\n', "", "the schedule goes on; but"),
         ('return kept["step"]', "return 0", "one of two is mended, the optimizer is put back"),
         ("return copy.deepcopy(kept)", "return kept", "holds the tensors themselves"),
+        (
+            "return copy.deepcopy(kept)",
+            'return {**kept, "model": copy.deepcopy(kept["model"])}',
+            "holds the tensors themselves",
+        ),
         ('return kept["step"]', 'return kept["step"] + 1', "which numbers change"),
         ('return kept["step"]', "return 7", "is a 7 in your code?"),
         ('return kept["step"]', "pass", "None"),

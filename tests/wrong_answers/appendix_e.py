@@ -64,6 +64,7 @@ WRONG = {
         ("alpha * (A", "alpha / A.shape[1] * (A", "scaled by alpha / rank"),
         ("linear.weight + ", "", "the old weight is lost"),
         ("            new.bias.copy_(linear.bias)", "            pass", "the bias isn't"),
+        ("new.bias.copy_(linear.bias)", "new.bias = linear.bias", "is that of the old layer"),
         ("bias=has_bias", "bias=True", "hasn't the same"),
         ("(A @ B).T", "(A @ B).reshape(linear.weight.shape)", "Compare the shapes"),
         (

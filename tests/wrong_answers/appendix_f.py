@@ -28,14 +28,15 @@ WRONG = {
     "F.3": [
         (SUM, "F.cross_entropy(logits, targets[part])", "three equal strips: another loss"),
         (RETURN, "total", "that is the sum"),
+        (RETURN, "F.cross_entropy(hidden @ weight.T, targets)", "rows of logits at once"),
         (RETURN, "total / len(targets)", "tokens that don't count are counted"),
         (RETURN, "(total / (targets != -100).sum()).detach()", "no gradient gets through"),
         (RETURN, "(total / (targets != -100).sum()).item()", "a loss is a tensor"),
         (SUM, "F.cross_entropy(logits, targets[part]) * len(logits)", "in one strip: another loss"),
     ],
     "F.4": [
-        ('"bfloat16": 256', '"bfloat16": 5000', "run the cell again"),
-        ('"float16": 2048', '"float16": 256', "run the cell again"),
+        ('"bfloat16": 256', '"bfloat16": 5000', "doesn't get as far"),
+        ('"float16": 2048', '"float16": 256', "make NUMBER larger"),
         ('= "b"', '= "a"', "far beyond these numbers"),
         ('= "b"', '= "c"', "ever move again"),
         ('= "b"', '= "d"', "write one of the letters"),

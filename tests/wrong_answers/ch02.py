@@ -55,6 +55,7 @@ WRONG = {
         (CUT, "text[:budget]", "was cut by characters"),
         (CUT, "' '.join(text.split()[:budget])", "was cut by words"),
         (LOOP, "", "ends in half a character"),
+        (LOOP, "    kept = kept.rstrip('\ufffd')\n", "This one stands in the text itself"),
         ("[:budget]", "[: budget - 1]", "is one token off"),
         ("[:budget]", "[: budget + 1]", "is one token off"),
         ("    return kept", "    return kept.strip()", "loses a space"),

@@ -138,6 +138,11 @@ WRONG = {
         ("(100|10)", "(10|100)", "the scale isn't a second mark"),
         (PATTERN, r'r"(\d+)(?:\s*(?:/)\s*(100|10))?"', "written in words"),
         (PATTERN, r'r"(\d+)()"', "the scale isn't a second mark"),
+        (
+            "    if len(found) != 1:",
+            "    found = [pair for pair in found if pair[1]] or found\n    if len(found) != 1:",
+            "the one with a scale is taken",
+        ),
         ('int(number) * 10 if scale == "10" else int(number)', "int(number)", "8/10 gives 8"),
         (
             ONE,
