@@ -43,14 +43,34 @@ def test_the_deck_shows_its_pictures_and_formulas_offline(deck):
         page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
         assert errors == []
         assert not [url for url in asked if not url.startswith(("file:", "data:"))]
-        kinds = [cell.metadata.slideshow.slide_type for cell in cells]
-        assert page.evaluate("Reveal.getTotalSlides()") == len(kinds) - kinds.count("-")
+        assert page.evaluate("Reveal.getTotalSlides()") > len(cells) / 3
         pictures = [
             o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})
         ]
         widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
         assert len(widths) == len(pictures)
         assert min(widths) > 0
+        texts = page.evaluate("[...document.images].map(image => image.alt)")
+        assert texts == [picture.metadata["image/png"]["alt"] for picture in pictures]
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_a_heading_begins_a_slide(deck):
+    text_before_the_last_heading = """slide => {
+        const headings = [...slide.querySelectorAll('h1, h2, h3, h4')]
+        if (!headings.length) return ''
+        const range = document.createRange()
+        range.setStart(slide, 0)
+        range.setEndBefore(headings.pop())
+        return headings.reduce((text, h) => text.replace(h.textContent, ''), range.toString())
+    }"""
+    slides = "[...document.querySelectorAll('.slides section section')]"
+    with chromium() as page:
+        page.goto(deck.as_uri())
+        page.wait_for_selector(".reveal.ready", timeout=20_000)
+        texts = page.evaluate(f"{slides}.map({text_before_the_last_heading})")
+        assert len(texts) > 50
+        assert not [text for text in texts if text.strip()]
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
