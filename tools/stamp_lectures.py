@@ -71,7 +71,7 @@ def name(row):
     """`Vizuara 7`, or the title where a series is known by its titles."""
     if row["series"] == "Karpathy":
         return row["title"]
-    return f"{row['series']} {row['lecture']}".strip()
+    return f"{row['series']} {row['lecture'] or '(overview)'}"
 
 
 def link(row):
@@ -135,6 +135,14 @@ def headings(root=ROOT):
     return found
 
 
+def place(section, title, path):
+    """Where the section is: the notebook, and within it GitHub's name for the heading."""
+    if "." not in section:
+        return path
+    kept = re.sub(r"[^\w\- ]", "", f"{section} {title}".lower())
+    return f"{path}#{kept.replace(' ', '-')}"
+
+
 def page(rows, titles):
     """LECTURES.md: by section, and by lecture."""
     out = [
@@ -156,7 +164,8 @@ def page(rows, titles):
         if line:
             whole = "." not in section
             label = f"**{section} {title}**" if whole else f"{section} {title}"
-            table.append(f"| [{label}]({path}) | {line.removeprefix(LINE)} |")
+            where = place(section, title, path)
+            table.append(f"| [{label}]({where}) | {line.removeprefix(LINE)} |")
     out.append("\n".join(table))
     out.append("## From the lecture to the section")
     for series, (title, _, _) in SERIES.items():
@@ -164,7 +173,8 @@ def page(rows, titles):
         for video, mine in by_lecture(rows, series).items():
             label = f"{mine[0]['lecture']}. {mine[0]['title']}".removeprefix(". ")
             places = ", ".join(
-                f"[{row['section']}]({titles[row['section']][1]}) ([{row['start']}]({url(row)}))"
+                f"[{row['section']}]({place(row['section'], *titles[row['section']])})"
+                f" ([{row['start']}]({url(row)}))"
                 for row in sorted(mine, key=lambda row: seconds(row["start"]))
             )
             table.append(f"| [{label}](https://www.youtube.com/watch?v={video}) | {places} |")
