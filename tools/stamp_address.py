@@ -61,8 +61,9 @@ def stamp_notebook(text, path, url):
 
 
 def stamp_readme(text, url):
-    """The README's text with `url` in its `git clone` lines."""
-    name = url.rstrip("/").split("/")[-1].removesuffix(".git")
+    """The README's text with `url` in its `git clone` lines, and the address of the pages."""
+    owner, name = url.rstrip("/").removesuffix(".git").split("/")[-2:]
+    text = re.sub(r"<https://\S+\.github\.io/\S*>", f"<https://{owner}.github.io/{name}/>", text)
     text = re.sub(r"git clone \S+", lambda _: f"git clone {url}", text)
     return re.sub(r"(git clone \S+\ncd )\S+", lambda match: match[1] + name, text)
 
