@@ -607,7 +607,7 @@ def give_up(path, addresses, tried, size):
     lines = [f"{path.name} could not be had.", *(f"  - {line}" for line in tried)]
     lines.append(
         f"Run this again later: what has come so far is kept. Or fetch it by hand from "
-        f"{' or '.join(addresses)} and save it as {os.path.relpath(path)}{bytes_}."
+        f"{' or '.join(addresses)} and save it as {path.resolve()}{bytes_}."
     )
     return DownloadError("\n".join(lines), tried[-1])
 
@@ -3101,12 +3101,13 @@ def table_by_kind(data, candidates):
     places = {kind: [] for kind in sorted({kind_of(entry) for entry in data})}
     for i, entry in enumerate(data):
         places[kind_of(entry)].append(i)
-    heads = [f"{name} {measure}" for name in candidates for measure in candidates[name]]
-    lines = [f"{'kind':16}{'tasks':>6}" + "".join(f"{head:>14}" for head in heads)]
+    names = "".join(f"{name:>{8 * len(scores)}}" for name, scores in candidates.items())
+    heads = "".join(f"{measure:>8}" for scores in candidates.values() for measure in scores)
+    lines = [f"{'':22}{names}", f"{'kind':16}{'tasks':>6}{heads}"]
     for kind, rows in {**places, "all": range(len(data))}.items():
         columns = [column for scores in candidates.values() for column in scores.values()]
         means = [sum(column[i] for i in rows) / len(rows) for column in columns]
-        lines.append(f"{kind:16}{len(rows):6}" + "".join(f"{mean:14.1f}" for mean in means))
+        lines.append(f"{kind:16}{len(rows):6}" + "".join(f"{mean:8.1f}" for mean in means))
     return lines
 
 

@@ -1,7 +1,9 @@
 """Train the network of appendix A in one process or in several.
 
-    python appendix/ddp_script.py                                      one process
-    torchrun --standalone --nproc_per_node=2 appendix/ddp_script.py    two processes
+One process, or two:
+
+    python appendix/ddp_script.py
+    torchrun --standalone --local_addr=127.0.0.1 --nproc_per_node=2 appendix/ddp_script.py
 
 Every process has a copy of the network and takes an equal share of each batch, and
 DistributedDataParallel gives all of them the mean of their gradients. A process gets a GPU of

@@ -55,7 +55,7 @@ def peer_model(plain):
     except ImportError:
         return None, "transformers is not installed"
     logging.set_verbosity_error()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # mapped, on Windows
         course.save_for_transformers(plain, folder)
         return GPT2LMHeadModel.from_pretrained(folder).eval(), ""
 

@@ -18,8 +18,8 @@ def check_close(claim, value, expected, atol=1e-4):
 
     Shapes must be equal. A failure tells both values and the largest difference.
     """
-    value = torch.as_tensor(value).detach().to("cpu", torch.float64)
-    expected = torch.as_tensor(expected).detach().to("cpu", torch.float64)
+    value = torch.as_tensor(value).detach().cpu().double()
+    expected = torch.as_tensor(expected).detach().cpu().double()
     if value.shape != expected.shape:
         raise AssertionError(
             f"{claim}: the shape is {tuple(value.shape)}, expected {tuple(expected.shape)}"

@@ -303,7 +303,7 @@ def give_up(path, addresses, tried, size):
     lines = [f"{path.name} could not be had.", *(f"  - {line}" for line in tried)]
     lines.append(
         f"Run this again later: what has come so far is kept. Or fetch it by hand from "
-        f"{' or '.join(addresses)} and save it as {os.path.relpath(path)}{bytes_}."
+        f"{' or '.join(addresses)} and save it as {path.resolve()}{bytes_}."
     )
     return DownloadError("\n".join(lines), tried[-1])
 

@@ -38,7 +38,7 @@ def test_a_single_notebook_in_an_empty_folder_runs(path, repository, tmp_path, m
     content.mkdir()
     notebook = nbformat.read(ROOT / path, as_version=4)
     startup = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    startup.source = startup.source.replace(address(), str(repository))
+    startup.source = startup.source.replace(address(), repository.as_posix())
     alone = content / path.rpartition("/")[2]
     nbformat.write(notebook, alone)
     result = execute(alone)

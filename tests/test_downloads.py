@@ -37,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.close_connection = True
         self.server.requests.append((self.path, self.headers.get("Range")))
-        with suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(ConnectionError):
             self.server.behave(self, len(self.server.requests))
 
     def log_message(self, *arguments):

@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import linecache
+import os
 import re
 import subprocess
 import sys
@@ -300,8 +301,10 @@ def test_progress_is_kept_over_restarts(own_progress):
     record_try("3.2", False)
     record_right("3", 2)
     code = "from course.exercises import progress; progress()"
-    table = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
-    table = table.stdout.decode("utf-8")
+    environment = os.environ | {"PYTHONUTF8": "1"}
+    table = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True
+    ).stdout.decode("utf-8")
     assert "solved in 2 tries" in line_of(table, "Carry the weights over")
     assert "1 try so far" in line_of(table, "Fewer channels from the wrapper")
     assert "not tried yet" in line_of(table, "Cut into heads")

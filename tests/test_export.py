@@ -139,7 +139,7 @@ def test_import_is_quick_and_light():
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     runs = [subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE) for _ in range(3)]
-    assert min(float(run.stdout) for run in runs) < 3
+    assert min(float(run.stdout) for run in runs) < (3 if sys.platform == "linux" else 15)
 
 
 def test_needs_nothing_of_ours(tmp_path):

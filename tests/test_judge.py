@@ -7,10 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import requests
@@ -201,8 +201,8 @@ def test_without_a_server_the_message_has_the_commands_and_comes_at_once():
     url = f"http://127.0.0.1:{free_port()}/api/chat"
     started = time.monotonic()
     with pytest.raises(JudgeError) as caught:
-        query_model("How good?", "phi3", url)
-    assert time.monotonic() - started < 2
+        query_model("How good?", "phi3", url, pause=60)
+    assert time.monotonic() - started < 30  # no second try; Windows takes seconds to refuse
     for words in (url, "ollama serve", "ollama pull phi3", "transformers serve"):
         assert words in str(caught.value)
 
@@ -353,7 +353,7 @@ def real_judge(tmp_path_factory, one_thread):
     model = taught_to_say(VERDICT)
     write_judge(model, folder)
     port = free_port()
-    program = Path(sys.executable).with_name("transformers")
+    program = shutil.which("transformers", path=sysconfig.get_path("scripts"))
     command = [program, "serve", folder, "--host", "127.0.0.1", "--port", port, "--device", "cpu"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     log = folder / "server.log"
@@ -366,7 +366,7 @@ def real_judge(tmp_path_factory, one_thread):
         wait_for(f"http://127.0.0.1:{port}/health", server, log)
         yield f"http://127.0.0.1:{port}/v1/chat/completions", str(folder), model
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGTERM) if hasattr(os, "killpg") else server.terminate()
         server.wait(10)
 
 

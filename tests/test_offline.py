@@ -76,7 +76,8 @@ def test_startup_cell_fetches_the_course_where_there_is_only_the_notebook(tmp_pa
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
     subprocess.run([*git, "init", "-q", str(origin)], check=True)
     files = subprocess.run(
-        [*git, "ls-files", "-co", "--exclude-standard", "course", "previous_chapters.py"],
+        [*git, "ls-files", "-co", "--exclude-standard",
+         ".gitattributes", "course", "previous_chapters.py"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     for name in files:

@@ -3,7 +3,6 @@
 import csv
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -48,7 +47,8 @@ def folder(tmp_path):
 def command(folder, out, *options, processes=1):
     start = [sys.executable]
     if processes > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        start += ["-m", "torch.distributed.run", "--standalone", "--local_addr=127.0.0.1"]
+        start += [f"--nproc_per_node={processes}"]
     return [*map(str, [*start, pretrain.__file__, folder, "--out", out, *TINY, *options])]
 
 
@@ -242,12 +242,14 @@ def test_a_changed_folder_is_refused(folder, tmp_path, change, message):
 
 
 def test_unfinished_shards_are_made_anew_and_damaged_ones_are_named(folder, tmp_path):
-    train, *_ = shards.prepare([folder], tmp_path / "t", processes=1)
-    count = len(train)
+    def count():
+        """Of the tokens; the files are no longer mapped, as Windows wants it before they change."""
+        return len(shards.prepare([folder], tmp_path / "t", processes=1)[0])
+
+    whole = count()
     (tmp_path / "t" / "index.json").unlink()  # as if killed before the end
     (tmp_path / "t" / "train-000.bin").write_bytes(b"half")
-    train, *_ = shards.prepare([folder], tmp_path / "t", processes=1)
-    assert len(train) == count
+    assert count() == whole
     with open(tmp_path / "t" / "train-000.bin", "ab") as file:
         file.truncate(100)
     with pytest.raises(reading.TextError, match="damaged: delete that folder"):
@@ -416,6 +418,7 @@ def test_muon_and_dropout_resume_bit_for_bit(done, tmp_path, monkeypatch):
     assert log_of(tmp_path / "cut") == log_of(whole)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="as in test_appendix_a.py, by a file only")
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_have_the_losses_of_one(done, tmp_path, parallel):
     texts, whole = done
@@ -465,6 +468,7 @@ def test_a_killed_worker_ends_the_run_clearly_and_it_is_resumable(done, tmp_path
 
 
 def test_a_full_disk_ends_clearly_and_keeps_the_last_checkpoint(done, tmp_path):
+    resource = pytest.importorskip("resource")  # the limit on file sizes is a Unix thing
     texts, _ = done
     out = tmp_path / "out"
     train_here(texts, out, "--checkpoint-every", 12)

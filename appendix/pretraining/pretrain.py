@@ -2,7 +2,8 @@
 
     python appendix/pretraining/pretrain.py TEXTS --out RUN
     python appendix/pretraining/pretrain.py TEXTS --out RUN --resume
-    torchrun --standalone --nproc_per_node=2 appendix/pretraining/pretrain.py TEXTS --out RUN
+    torchrun --standalone --local_addr=127.0.0.1 --nproc_per_node=2 \
+        appendix/pretraining/pretrain.py TEXTS --out RUN
 
 RUN gets the tokens, a log, a plot, samples, the last and the best checkpoint, and the model.
 """
@@ -213,6 +214,7 @@ def finish(run):
 
 
 def main():
+    sys.stdout.reconfigure(errors="replace")  # some code pages of Windows lack the dot
     args = read_arguments()
     keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(stopped(args, "by a signal")))

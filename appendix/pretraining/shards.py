@@ -250,7 +250,7 @@ def prepare(sources, folder, held_out=1.0, join_lines=False, plain=False, encodi
     texts = find_texts(sources, pattern)
     index = read_index(folder)
     if index is None:
-        write_shards(texts, folder, settings, processes or os.cpu_count(), say)
+        write_shards(texts, folder, settings, processes or min(os.cpu_count(), 61), say)
         index = read_index(folder)
     check_unchanged(index, texts, settings, folder)
     train = Tokens([folder / name for name in index["shards"]])

@@ -32,7 +32,7 @@ def find_texts(sources, pattern="*.txt"):
             there = ", ".join(f"{n} x {end}" for end, n in endings.most_common(4)) or "nothing"
             raise TextError(
                 f"{source} has no file {pattern} to train on (what it has: {there}); "
-                "other names are taken with --pattern, as in --pattern '*.md'"
+                'other names are taken with --pattern, as in --pattern "*.md"'
             )
     return list(dict.fromkeys(path.resolve() for path in found))
 

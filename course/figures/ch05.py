@@ -92,8 +92,8 @@ def loss_in_steps():
     )
     show(
         figure,
-        "Six steps lead from the logits to the loss; `F.cross_entropy` does the last five "
-        "of them in one stable operation.",
+        "Five steps lead from the logits to the loss; `F.cross_entropy` does all five "
+        "in one stable operation.",
     )
 
 

@@ -97,7 +97,7 @@ class LossPlayground(Explorer):
             left.text(1.03, i, f"{p:.3f}", va="center", fontsize=9)
         left.set_yticks(rows, [printable(token) for token in self.tokens])
         left.set(xlim=(0, 1.0), ylim=(len(self.tokens) - 0.5, -0.5), xlabel="probability")
-        left.set_title("arrows: where a step of training pushes", loc="left", fontsize=11)
+        left.set_title("arrows: how a step of training pushes the logits", loc="left", fontsize=11)
         curve = [i / 1000 for i in range(1, 1001)]
         right.plot(curve, [-math.log(p) for p in curve], color=QUERY)
         right.plot([probabilities[target]], [loss], "o", color=LOSS, markersize=10)
