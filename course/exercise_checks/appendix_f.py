@@ -9,12 +9,14 @@ from course.exercise_checks import (
     Wrong,
     a_choice,
     a_number,
+    a_tensor,
     call,
     close,
     compare,
     exercise_check,
     kind_of,
 )
+from previous_chapters import CausalAttention
 
 
 @exercise_check("F.1", "Twice as wide, twice as long", "predict", minutes=5, stars=1)
@@ -146,3 +148,45 @@ def stands_still(measured, answer):
     }
     a_choice(answer, looks)
     yield "and explained"
+
+
+@exercise_check("F.5", "A layer that remembers", "fill in", minutes=20, stars=2)
+def one_more_token(function):
+    for B, T, d_in, d_out, case in [(1, 5, 6, 4, "one text"), (3, 7, 4, 8, "three texts")]:
+        torch.manual_seed(1)
+        layer, x = CausalAttention(d_in, d_out, 16, 0.0, qkv_bias=True), torch.randn(B, T, d_in)
+        with torch.no_grad():
+            right, Q, K, V = layer(x), layer.W_query(x), layer.W_key(x), layer.W_value(x)
+        passed = []
+        layer.W_key.register_forward_hook(
+            lambda _, given, __, passed=passed: passed.append(given[0].shape[-2])
+        )
+        keys = values = torch.zeros(B, 0, d_out)
+        for t in range(T):
+            where = f"{case}, token {t}"
+            result = call(function, layer, x[:, t : t + 1], keys, values)
+            if not isinstance(result, tuple | list) or len(result) != 3:
+                raise Wrong(f"the result is {kind_of(result)}", "output, keys, values: three")
+            output = a_tensor(result[0], f"{where}: the output", B=B, tokens=1, d_out=d_out)
+            scores = Q[:, t : t + 1] @ K[:, : t + 1].transpose(1, 2)  # (B, 1, t + 1)
+            old = torch.softmax(scores[..., :-1] / d_out**0.5, dim=-1) @ V[:, :t]
+            mistakes = [
+                (
+                    old,
+                    f"{where}: the new token doesn't see itself",
+                    "is its own key there?",
+                ),
+                (V[:, t : t + 1], f"{where}: it sees itself only", "where is what was kept?"),
+                (scores.softmax(-1) @ V[:, : t + 1], f"{where}: unscaled", "divided by what?"),
+            ]
+            look = "the new query, all keys, all values: which shape has each?"
+            compare(output, right[:, t : t + 1], mistakes, (f"{where}: another output", look))
+            keys = a_tensor(result[1], f"{where}: keys", B=B, tokens=t + 1, d_out=d_out)
+            values = a_tensor(result[2], f"{where}: values", B=B, tokens=t + 1, d_out=d_out)
+            look = "the old ones in their order, the new one behind them"
+            compare(keys, K[:, : t + 1], [], (f"{where}: the keys are others", look))
+            compare(values, V[:, : t + 1], [], (f"{where}: the values are others", look))
+            if max(passed, default=0) > 1:
+                raise Wrong(f"{max(passed)} tokens at once go through W_key", "old keys are there")
+        yield f"{case}: token by token what the layer gives for all at once"
+    yield "and no key of an old token is computed again"

@@ -4,6 +4,10 @@ FACTORS = "(4, 2, 2, 2)"
 FLOP = "6 * (12 * L * C * C + V * C) + 12 * L * T * C"
 SHARE = "flop * tokens_per_second / peak"
 SUM = 'F.cross_entropy(logits, targets[part], reduction="sum")'
+KEYS = "torch.cat([keys, layer.W_key(x)], dim=1)"
+MASK = "layer.mask[:1, : keys.shape[1]]"
+WEIGHTS = "torch.softmax(scores, dim=-1)"
+RESULT = WEIGHTS + " @ values, keys, values"
 RETURN = "total / (targets != -100).sum()"
 
 WRONG = {
@@ -40,5 +44,17 @@ WRONG = {
         ('= "b"', '= "a"', "far beyond these numbers"),
         ('= "b"', '= "c"', "ever move again"),
         ('= "b"', '= "d"', "write one of the letters"),
+    ],
+    "F.5": [
+        (KEYS, "keys", "stopped with RuntimeError"),
+        (KEYS, "torch.cat([layer.W_key(x), keys], dim=1)", "another output"),
+        (KEYS, "torch.cat([keys, layer.W_key(x)], dim=0)", "stopped with RuntimeError"),
+        (RESULT, WEIGHTS + " @ values, keys.flip(1), values", "keys are others"),
+        (RESULT, WEIGHTS + " @ values, keys[:, 1:], values", "keys has the shape"),
+        (RESULT, WEIGHTS + " @ values", "output, keys, values"),
+        (" / keys.shape[-1] ** 0.5", "", "unscaled"),
+        (WEIGHTS, "torch.softmax(scores, dim=1)", "another output"),
+        (WEIGHTS, "scores.masked_fill(" + MASK + ", -1e9).softmax(-1)", "doesn't see itself"),
+        (WEIGHTS + " @ values", "layer.W_value(x)", "sees itself only"),
     ],
 }
