@@ -122,7 +122,12 @@ class TestInABrowser:
     def open(self, page, url):
         """The addresses that could not be had while the page loaded."""
         failed = []
-        page.on("requestfailed", lambda request: failed.append(request.url))
+
+        def look(request):
+            if "ERR_ABORTED" not in str(request.failure):  # which the way to the next page does
+                failed.append(f"{request.url}: {request.failure}")
+
+        page.on("requestfailed", look)
         page.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
         page.goto(url)
         page.wait_for_load_state("networkidle")
