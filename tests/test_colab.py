@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from lab import LEFT_OUT
 
+from course.earlier import run_if_missing
 from tools.run_notebooks import differences, execute
 from tools.stamp_address import address, lesson_notebooks
 
@@ -45,3 +46,25 @@ def test_a_single_notebook_in_an_empty_folder_runs(path, repository, tmp_path, m
     assert not result.error, result.error
     assert (content / repository.name / "course" / "startup.py").exists()
     assert not differences(nbformat.read(ROOT / path, as_version=4), result.notebook)
+
+
+def lesson(folder, source):
+    """A notebook of one cell."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbformat.write(notebook, folder / "lesson.ipynb")
+    return folder / "lesson.ipynb"
+
+
+def test_a_notebook_whose_file_is_missing_is_run_and_only_then(tmp_path, capsys):
+    count = "from pathlib import Path; open('runs', 'a').write('x'); Path('made.pth').touch()"
+    for printed in ("*.pth is not there yet: running lesson.ipynb, which takes minutes\n", ""):
+        run_if_missing("*.pth", lesson(tmp_path, count))
+        assert capsys.readouterr().out == printed
+    assert (tmp_path / "runs").read_text(encoding="ascii") == "x"
+
+
+@pytest.mark.parametrize(("source", "said"), [("1 / 0", "ZeroDivisionError"), ("1", "lesson")])
+def test_a_run_that_makes_no_file_says_what_to_do(tmp_path, source, said):
+    with pytest.raises(RuntimeError, match="run it cell by cell") as caught:
+        run_if_missing("made.pth", lesson(tmp_path, source))
+    assert said in str(caught.value)
